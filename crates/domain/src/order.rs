@@ -1,0 +1,377 @@
+//! The order: what the customer buys, and how far that has come.
+//!
+//! The table in [`OrderState`]'s rule is the whole truth about an order's life; it is printed to
+//! `docs/state-machines.md` by a test.
+
+use std::collections::BTreeMap;
+
+use strum::{Display, EnumIter, EnumString, IntoStaticStr};
+use time::OffsetDateTime;
+
+use crate::{
+    Applied, BreakKind, CustomerId, IllegalTransition, Mode, Money, MoneyError, OrderId, Payment, PaymentId,
+    PaymentState, ProductId, Transition, Version,
+};
+
+/// Free text of the merchant on an order; passed on to the gateway.
+pub type Metadata = BTreeMap<String, String>;
+
+/// How far an order has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumIter, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum OrderState {
+    /// Placed; no money asked for, or a hold was lost.
+    Pending,
+    /// A payment was started. A decline leaves it here: the customer tries another card.
+    PaymentProcessing,
+    /// The amount is reserved at the issuer, not yet taken.
+    Authorized,
+    /// The money was taken.
+    Paid,
+    /// The merchant is preparing it.
+    FulfillmentStarted,
+    /// Handed to the carrier.
+    Shipped,
+    /// Done.
+    Completed,
+    /// Will not be fulfilled.
+    Cancelled,
+    /// All money was given back.
+    Refunded,
+}
+
+/// Something that happened to an order.
+#[derive(Debug, Clone, PartialEq, Eq, Display, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum OrderEvent {
+    /// The customer placed it. Only the first event.
+    Placed,
+    /// The gateway is being asked to collect its money.
+    PaymentStarted,
+    /// The payment's amount is reserved.
+    Authorized(PaymentId),
+    /// The payment's amount was taken.
+    Captured(PaymentId),
+    /// The reservation ended without a capture.
+    AuthorizationLost,
+    /// The merchant began to fulfil it.
+    FulfillmentStarted,
+    /// It left the house.
+    Shipped(Shipment),
+    /// It arrived, or was delivered digitally.
+    Completed,
+    /// Somebody wants it cancelled; the gateway is asked to end the payment first.
+    CancellationRequested(CancelReason),
+    /// The payment could not be ended, so the order goes on.
+    CancellationRefused,
+    /// It is cancelled; no payment of it can follow.
+    Cancelled(CancelReason),
+    /// Everything that was captured was given back.
+    FullyRefunded,
+}
+
+impl OrderEvent {
+    /// One event of each kind, about no payment in particular.
+    pub(crate) fn one_of_each() -> [Self; 12] {
+        let payment = PaymentId::from_uuid(uuid::Uuid::nil());
+        [
+            Self::Placed,
+            Self::PaymentStarted,
+            Self::Authorized(payment),
+            Self::Captured(payment),
+            Self::AuthorizationLost,
+            Self::FulfillmentStarted,
+            Self::Shipped(Shipment::default()),
+            Self::Completed,
+            Self::CancellationRequested(CancelReason::default()),
+            Self::CancellationRefused,
+            Self::Cancelled(CancelReason::default()),
+            Self::FullyRefunded,
+        ]
+    }
+}
+
+/// Why an order was cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Display, EnumIter, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum CancelReason {
+    /// The customer asked for it.
+    #[default]
+    RequestedByCustomer,
+    /// It was placed twice.
+    Duplicate,
+    /// It looks like fraud.
+    Fraudulent,
+    /// Nobody paid in time.
+    Expired,
+}
+
+/// With whom a parcel travels.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shipment {
+    /// The carrier's name.
+    pub carrier: String,
+    /// The carrier's tracking number, if it gives one.
+    pub tracking: Option<String>,
+}
+
+/// One line of an order, with the price as it was when the order was placed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderItem {
+    /// The product bought.
+    pub product: ProductId,
+    /// Its name at that time.
+    pub name: String,
+    /// Its price at that time, for one.
+    pub unit_price: Money,
+    /// How many; at least one.
+    pub quantity: u32,
+}
+
+impl OrderItem {
+    /// The price of the whole line.
+    ///
+    /// # Errors
+    /// [`MoneyError::OutOfRange`] when it overflows.
+    pub fn total(&self) -> Result<Money, MoneyError> {
+        self.unit_price.times(self.quantity)
+    }
+}
+
+/// An order. Change it by [`Order::apply`] only: the store takes nothing but transitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Its identity.
+    pub id: OrderId,
+    /// Test or live; never mixed.
+    pub mode: Mode,
+    /// Counts the transitions; a write with an old version changes nothing.
+    pub version: Version,
+    /// How far it has come.
+    pub state: OrderState,
+    /// Who bought.
+    pub customer: Option<CustomerId>,
+    /// Where to write to. Never logged.
+    pub customer_email: Option<String>,
+    /// The lines, in the order in which they were given.
+    pub items: Vec<OrderItem>,
+    /// The sum of the lines; frozen.
+    pub total: Money,
+    /// The merchant's own notes.
+    pub metadata: Metadata,
+    /// The secret part of the address of its checkout page.
+    pub token: String,
+    /// Set while the gateway is asked to end the payment of an order that shall be cancelled, and afterwards
+    /// the reason why it was.
+    pub cancellation: Option<CancelReason>,
+    /// The payment that authorized or paid it. Any other payment that is captured is surplus.
+    pub paid_by: Option<PaymentId>,
+    /// Set when it was shipped.
+    pub shipment: Option<Shipment>,
+    /// When it was placed.
+    pub created_at: OffsetDateTime,
+    /// When it is cancelled if it was not paid until then.
+    pub expires_at: OffsetDateTime,
+}
+
+/// What an order makes of news about one of its payments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Followed {
+    /// It does not concern the order's state.
+    Unmoved,
+    /// The order changes.
+    Step(Box<Transition<Order, OrderEvent>>),
+    /// Money is where no rule expects it.
+    Break(BreakKind),
+}
+
+enum Rule {
+    MoveTo(OrderState),
+    AlreadyTrue,
+    Illegal,
+}
+
+impl Order {
+    /// The transition table: every state against every event, and no `_` arm.
+    fn rule(&self, event: &OrderEvent) -> Rule {
+        use {OrderEvent as E, OrderState as S, Rule::*};
+        let cancelling = self.cancellation.is_some();
+        match (self.state, event) {
+            (S::Pending | S::PaymentProcessing, E::PaymentStarted) if !cancelling => MoveTo(S::PaymentProcessing),
+
+            // `pending` too: money that Stripe took is on an order, whatever we believed before.
+            (S::Pending | S::PaymentProcessing, E::Authorized(_)) => MoveTo(S::Authorized),
+            (S::Pending | S::PaymentProcessing | S::Authorized, E::Captured(_)) => MoveTo(S::Paid),
+            (S::Authorized, E::AuthorizationLost) => MoveTo(S::Pending),
+
+            (S::Paid, E::FulfillmentStarted) => MoveTo(S::FulfillmentStarted),
+            (S::FulfillmentStarted, E::Shipped(_)) => MoveTo(S::Shipped),
+            (S::FulfillmentStarted | S::Shipped, E::Completed) => MoveTo(S::Completed),
+
+            (S::Pending | S::PaymentProcessing | S::Authorized, E::CancellationRequested(_)) => {
+                if cancelling { AlreadyTrue } else { MoveTo(self.state) }
+            }
+            (S::Pending | S::PaymentProcessing | S::Authorized, E::CancellationRefused) => {
+                if cancelling { MoveTo(self.state) } else { AlreadyTrue }
+            }
+            (S::Pending | S::PaymentProcessing | S::Authorized, E::Cancelled(_)) => MoveTo(S::Cancelled),
+            (
+                S::Paid | S::FulfillmentStarted | S::Shipped | S::Completed | S::Cancelled,
+                E::FullyRefunded,
+            ) => MoveTo(S::Refunded),
+
+            (S::Authorized, E::Authorized(payment)) if self.paid_by == Some(*payment) => AlreadyTrue,
+            (
+                S::Paid | S::FulfillmentStarted | S::Shipped | S::Completed,
+                E::Authorized(payment) | E::Captured(payment),
+            ) if self.paid_by == Some(*payment) => AlreadyTrue,
+            (S::Cancelled, E::Cancelled(_) | E::CancellationRequested(_)) | (S::Refunded, E::FullyRefunded) => {
+                AlreadyTrue
+            }
+
+            (
+                S::Pending
+                | S::PaymentProcessing
+                | S::Authorized
+                | S::Paid
+                | S::FulfillmentStarted
+                | S::Shipped
+                | S::Completed
+                | S::Cancelled
+                | S::Refunded,
+                E::Placed
+                | E::PaymentStarted
+                | E::Authorized(_)
+                | E::Captured(_)
+                | E::AuthorizationLost
+                | E::FulfillmentStarted
+                | E::Shipped(_)
+                | E::Completed
+                | E::CancellationRequested(_)
+                | E::CancellationRefused
+                | E::Cancelled(_)
+                | E::FullyRefunded,
+            ) => Illegal,
+        }
+    }
+
+    /// The only way an order changes.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`] when the table has no such step; nothing changed.
+    pub fn apply(&self, event: OrderEvent) -> Result<Applied<Self, OrderEvent>, IllegalTransition> {
+        match self.rule(&event) {
+            Rule::MoveTo(state) => Ok(Applied::moved(self, self.after(state, &event), event)),
+            Rule::AlreadyTrue => Ok(Applied::AlreadyTrue),
+            Rule::Illegal => Err(IllegalTransition {
+                id: self.id.to_string(),
+                from: self.state.into(),
+                event: (&event).into(),
+                allowed: self.allowed(),
+            }),
+        }
+    }
+
+    /// The events that would be legal now, by name.
+    pub fn allowed(&self) -> Vec<&'static str> {
+        OrderEvent::one_of_each()
+            .iter()
+            .filter(|event| matches!(self.rule(event), Rule::MoveTo(_)))
+            .map(<&'static str>::from)
+            .collect()
+    }
+
+    fn after(&self, state: OrderState, event: &OrderEvent) -> Self {
+        let mut after = Self { state, version: self.version.next(), ..self.clone() };
+        match event {
+            OrderEvent::Authorized(payment) | OrderEvent::Captured(payment) => {
+                after.paid_by = Some(*payment);
+                // "Already paid" beats the wish to cancel.
+                if matches!(event, OrderEvent::Captured(_)) {
+                    after.cancellation = None;
+                }
+            }
+            OrderEvent::AuthorizationLost => after.paid_by = None,
+            OrderEvent::Shipped(shipment) => after.shipment = Some(shipment.clone()),
+            OrderEvent::CancellationRequested(reason) | OrderEvent::Cancelled(reason) => {
+                after.cancellation = Some(*reason);
+            }
+            OrderEvent::CancellationRefused => after.cancellation = None,
+            OrderEvent::Placed
+            | OrderEvent::PaymentStarted
+            | OrderEvent::FulfillmentStarted
+            | OrderEvent::Completed
+            | OrderEvent::FullyRefunded => {}
+        }
+        after
+    }
+
+    /// What follows for the order from one of its payments as it stands now.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`] never in practice: the states are matched first. It is passed on, not hidden.
+    pub fn follow(&self, payment: &Payment) -> Result<Followed, IllegalTransition> {
+        use {OrderState as S, PaymentState as P};
+        let ours = self.paid_by == Some(payment.id);
+        match (payment.state, self.state) {
+            (P::Captured, S::Pending | S::PaymentProcessing | S::Authorized) => {
+                self.step(OrderEvent::Captured(payment.id))
+            }
+            (P::Captured, S::Paid | S::FulfillmentStarted | S::Shipped | S::Completed | S::Cancelled) if ours => {
+                if payment.refunded >= payment.captured && !payment.captured.is_zero() {
+                    self.step(OrderEvent::FullyRefunded)
+                } else {
+                    Ok(Followed::Unmoved)
+                }
+            }
+            (P::Captured, S::Refunded) if ours => Ok(Followed::Unmoved),
+            (P::Captured, S::Cancelled | S::Refunded) => Ok(Followed::Break(BreakKind::LateMoney)),
+            (P::Captured, S::Paid | S::FulfillmentStarted | S::Shipped | S::Completed) => {
+                Ok(Followed::Break(BreakKind::SurplusPayment))
+            }
+            (P::Authorized, S::Pending | S::PaymentProcessing) => self.step(OrderEvent::Authorized(payment.id)),
+            (P::Cancelled | P::Failed, S::Pending | S::PaymentProcessing | S::Authorized) => {
+                match self.cancellation {
+                    Some(reason) => self.step(OrderEvent::Cancelled(reason)),
+                    None if ours => self.step(OrderEvent::AuthorizationLost),
+                    None => Ok(Followed::Unmoved),
+                }
+            }
+            (
+                P::Created | P::Pending | P::RequiresAction | P::Processing | P::Authorized | P::Cancelled | P::Failed,
+                S::Pending
+                | S::PaymentProcessing
+                | S::Authorized
+                | S::Paid
+                | S::FulfillmentStarted
+                | S::Shipped
+                | S::Completed
+                | S::Cancelled
+                | S::Refunded,
+            ) => Ok(Followed::Unmoved),
+        }
+    }
+
+    fn step(&self, event: OrderEvent) -> Result<Followed, IllegalTransition> {
+        Ok(match self.apply(event)? {
+            Applied::Moved(transition) => Followed::Step(transition),
+            Applied::AlreadyTrue => Followed::Unmoved,
+        })
+    }
+
+    /// The sum of the lines.
+    ///
+    /// # Errors
+    /// [`MoneyError`] when it overflows or the lines differ in currency.
+    pub fn sum(items: &[OrderItem], zero: Money) -> Result<Money, MoneyError> {
+        let mut sum = zero;
+        for item in items {
+            sum = sum.plus(item.total()?)?;
+        }
+        Ok(sum)
+    }
+}
+
+#[cfg(test)]
+#[path = "order_tests.rs"]
+mod tests;

@@ -1,0 +1,18 @@
+//! What the core asks of the outside, one port a file. Whoever embeds the core implements these.
+
+mod catalogue;
+mod clock;
+mod gateway;
+mod queue;
+mod reader;
+mod store;
+
+pub use catalogue::*;
+pub use clock::*;
+pub use gateway::*;
+pub use queue::*;
+pub use reader::*;
+pub use store::*;
+
+/// A cause from below, kept for the log.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
