@@ -6,8 +6,8 @@ use strum::{Display, EnumString, IntoStaticStr};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    ApiKeyId, Applied, CallState, Customer, GatewayCall, JobId, OperationId, Order, OrderEvent, OrderId, Payment,
-    PaymentEvent, PaymentId, Transition,
+    ApiKeyId, Applied, CallState, Customer, GatewayCall, JobId, OperationId, Order, OrderEvent, OrderId,
+    Payment, PaymentEvent, PaymentId, Transition,
 };
 
 /// Why something is committed. The store takes each cause once.

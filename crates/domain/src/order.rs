@@ -9,8 +9,8 @@ use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 use time::OffsetDateTime;
 
 use crate::{
-    Applied, BreakKind, CustomerId, IllegalTransition, Mode, Money, MoneyError, OrderId, Payment, PaymentId,
-    PaymentState, ProductId, Transition, Version,
+    Applied, BreakKind, Currency, CustomerId, IllegalTransition, InvalidInput, Mode, Money, MoneyError,
+    OrderId, Payment, PaymentId, PaymentState, ProductId, Transition, Version,
 };
 
 /// Free text of the merchant on an order; passed on to the gateway.
@@ -129,6 +129,17 @@ pub struct OrderItem {
 }
 
 impl OrderItem {
+    fn check(&self, currency: Currency) -> Result<(), InvalidInput> {
+        if !(1..=Order::QUANTITY_MAX).contains(&self.quantity) {
+            return Err(InvalidInput::new("quantity", format!("must be 1 to {}", Order::QUANTITY_MAX)));
+        }
+        if self.unit_price.currency() != currency {
+            let problem = format!("is priced in {}, the order is in {currency}", self.unit_price.currency());
+            return Err(InvalidInput::new("product", problem));
+        }
+        Ok(())
+    }
+
     /// The price of the whole line.
     ///
     /// # Errors
@@ -174,6 +185,31 @@ pub struct Order {
     pub expires_at: OffsetDateTime,
 }
 
+/// What an order is placed from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// Its identity-to-be.
+    pub id: OrderId,
+    /// Test or live.
+    pub mode: Mode,
+    /// Who buys.
+    pub customer: Option<CustomerId>,
+    /// Where to write to.
+    pub customer_email: Option<String>,
+    /// The currency of every line.
+    pub currency: Currency,
+    /// The lines.
+    pub items: Vec<OrderItem>,
+    /// The merchant's own notes.
+    pub metadata: Metadata,
+    /// The secret part of the checkout page's address.
+    pub token: String,
+    /// Now.
+    pub created_at: OffsetDateTime,
+    /// Until when it waits for money.
+    pub expires_at: OffsetDateTime,
+}
+
 /// What an order makes of news about one of its payments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Followed {
@@ -192,12 +228,58 @@ enum Rule {
 }
 
 impl Order {
+    /// The most lines that one order has; the hosted page shows no more.
+    ///
+    /// Source: <https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-line_items>
+    pub const ITEMS_MAX: usize = 100;
+    /// The most pieces on one line.
+    pub const QUANTITY_MAX: u32 = 999_999;
+
+    /// The order that a draft becomes.
+    ///
+    /// # Errors
+    /// [`InvalidInput`] names the field: no lines or too many, a quantity or a price out of bounds, a line in another
+    /// currency, a total that overflows or that the gateway would not charge.
+    pub fn place(draft: Draft) -> Result<Transition<Self, OrderEvent>, InvalidInput> {
+        if draft.items.is_empty() || draft.items.len() > Self::ITEMS_MAX {
+            return Err(InvalidInput::new("items", format!("must hold 1 to {} lines", Self::ITEMS_MAX)));
+        }
+        for (index, item) in draft.items.iter().enumerate() {
+            item.check(draft.currency).map_err(|error| error.within(&format!("items[{index}]")))?;
+        }
+        let total = Self::sum(&draft.items, Money::zero(draft.currency))
+            .map_err(|error| InvalidInput::new("items", format!("total: {error}")))?;
+        total
+            .chargeable()
+            .map_err(|error| InvalidInput::new("items", format!("total of {total}: {error}")))?;
+        let order = Self {
+            id: draft.id,
+            mode: draft.mode,
+            version: Version::FIRST,
+            state: OrderState::Pending,
+            customer: draft.customer,
+            customer_email: draft.customer_email,
+            items: draft.items,
+            total,
+            metadata: draft.metadata,
+            token: draft.token,
+            cancellation: None,
+            paid_by: None,
+            shipment: None,
+            created_at: draft.created_at,
+            expires_at: draft.expires_at,
+        };
+        Ok(Transition::first(OrderEvent::Placed, order))
+    }
+
     /// The transition table: every state against every event, and no `_` arm.
     fn rule(&self, event: &OrderEvent) -> Rule {
         use {OrderEvent as E, OrderState as S, Rule::*};
         let cancelling = self.cancellation.is_some();
         match (self.state, event) {
-            (S::Pending | S::PaymentProcessing, E::PaymentStarted) if !cancelling => MoveTo(S::PaymentProcessing),
+            (S::Pending | S::PaymentProcessing, E::PaymentStarted) if !cancelling => {
+                MoveTo(S::PaymentProcessing)
+            }
 
             // `pending` too: money that Stripe took is on an order, whatever we believed before.
             (S::Pending | S::PaymentProcessing, E::Authorized(_)) => MoveTo(S::Authorized),
@@ -212,7 +294,11 @@ impl Order {
                 if cancelling { AlreadyTrue } else { MoveTo(self.state) }
             }
             (S::Pending | S::PaymentProcessing | S::Authorized, E::CancellationRefused) => {
-                if cancelling { MoveTo(self.state) } else { AlreadyTrue }
+                if cancelling {
+                    MoveTo(self.state)
+                } else {
+                    AlreadyTrue
+                }
             }
             (S::Pending | S::PaymentProcessing | S::Authorized, E::Cancelled(_)) => MoveTo(S::Cancelled),
             (
@@ -225,9 +311,8 @@ impl Order {
                 S::Paid | S::FulfillmentStarted | S::Shipped | S::Completed,
                 E::Authorized(payment) | E::Captured(payment),
             ) if self.paid_by == Some(*payment) => AlreadyTrue,
-            (S::Cancelled, E::Cancelled(_) | E::CancellationRequested(_)) | (S::Refunded, E::FullyRefunded) => {
-                AlreadyTrue
-            }
+            (S::Cancelled, E::Cancelled(_) | E::CancellationRequested(_))
+            | (S::Refunded, E::FullyRefunded) => AlreadyTrue,
 
             (
                 S::Pending
@@ -317,7 +402,9 @@ impl Order {
             (P::Captured, S::Pending | S::PaymentProcessing | S::Authorized) => {
                 self.step(OrderEvent::Captured(payment.id))
             }
-            (P::Captured, S::Paid | S::FulfillmentStarted | S::Shipped | S::Completed | S::Cancelled) if ours => {
+            (P::Captured, S::Paid | S::FulfillmentStarted | S::Shipped | S::Completed | S::Cancelled)
+                if ours =>
+            {
                 if payment.refunded >= payment.captured && !payment.captured.is_zero() {
                     self.step(OrderEvent::FullyRefunded)
                 } else {
@@ -329,7 +416,9 @@ impl Order {
             (P::Captured, S::Paid | S::FulfillmentStarted | S::Shipped | S::Completed) => {
                 Ok(Followed::Break(BreakKind::SurplusPayment))
             }
-            (P::Authorized, S::Pending | S::PaymentProcessing) => self.step(OrderEvent::Authorized(payment.id)),
+            (P::Authorized, S::Pending | S::PaymentProcessing) => {
+                self.step(OrderEvent::Authorized(payment.id))
+            }
             (P::Cancelled | P::Failed, S::Pending | S::PaymentProcessing | S::Authorized) => {
                 match self.cancellation {
                     Some(reason) => self.step(OrderEvent::Cancelled(reason)),
@@ -338,7 +427,13 @@ impl Order {
                 }
             }
             (
-                P::Created | P::Pending | P::RequiresAction | P::Processing | P::Authorized | P::Cancelled | P::Failed,
+                P::Created
+                | P::Pending
+                | P::RequiresAction
+                | P::Processing
+                | P::Authorized
+                | P::Cancelled
+                | P::Failed,
                 S::Pending
                 | S::PaymentProcessing
                 | S::Authorized

@@ -35,7 +35,9 @@ impl PaymentState {
     /// Whether money may still follow, so that no other payment of the order may be started.
     pub fn is_live(self) -> bool {
         match self {
-            Self::Created | Self::Pending | Self::RequiresAction | Self::Processing | Self::Authorized => true,
+            Self::Created | Self::Pending | Self::RequiresAction | Self::Processing | Self::Authorized => {
+                true
+            }
             Self::Failed | Self::Cancelled | Self::Captured => false,
         }
     }
@@ -281,11 +283,22 @@ impl Payment {
                 E::Seen(sighting),
             ) => self.merge(sighting),
 
-            (S::Created | S::Pending | S::RequiresAction | S::Processing | S::Authorized, E::EndRequested) => {
-                if self.end_requested { AlreadyTrue } else { MoveTo(self.state) }
+            (
+                S::Created | S::Pending | S::RequiresAction | S::Processing | S::Authorized,
+                E::EndRequested,
+            ) => {
+                if self.end_requested {
+                    AlreadyTrue
+                } else {
+                    MoveTo(self.state)
+                }
             }
             (S::Created | S::Pending | S::RequiresAction | S::Processing | S::Authorized, E::EndRefused) => {
-                if self.end_requested { MoveTo(self.state) } else { AlreadyTrue }
+                if self.end_requested {
+                    MoveTo(self.state)
+                } else {
+                    AlreadyTrue
+                }
             }
             (S::Failed | S::Cancelled | S::Captured, E::EndRequested | E::EndRefused) => AlreadyTrue,
 
@@ -342,7 +355,9 @@ impl Payment {
         after.captured = of(self.captured.minor().max(captured));
         after.refunded = of(self.refunded.minor().max(refunded));
         after.capturable = match (after.state, &sighting.standing) {
-            (PaymentState::Authorized, Standing::Authorized(minor)) => of(self.capturable.minor().max(*minor)),
+            (PaymentState::Authorized, Standing::Authorized(minor)) => {
+                of(self.capturable.minor().max(*minor))
+            }
             (PaymentState::Authorized, _) => self.capturable,
             _ => of(0),
         };

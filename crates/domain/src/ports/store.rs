@@ -2,8 +2,8 @@ use async_trait::async_trait;
 
 use super::BoxError;
 use crate::{
-    Changes, Customer, CustomerId, GatewayCall, IntentId, JobId, Mode, Order, OrderId, Payment, PaymentId, Product,
-    ProductId, SessionId,
+    Cause, Changes, Customer, CustomerId, GatewayCall, IntentId, JobId, Mode, Order, OrderId, Payment,
+    PaymentId, Product, ProductId, SessionId,
 };
 
 /// Loads aggregates and commits decisions.
@@ -43,6 +43,9 @@ pub trait Store: Send + Sync {
     async fn customer(&self, mode: Mode, id: CustomerId) -> Result<Option<Customer>, StoreError>;
     /// The customer of `mode` with this address.
     async fn customer_by_email(&self, mode: Mode, email: &str) -> Result<Option<Customer>, StoreError>;
+    /// Whether this cause was committed; for a job, under whatever lease. Lets a repeated request tell its own
+    /// earlier success from an illegal step.
+    async fn knows(&self, cause: Cause) -> Result<bool, StoreError>;
     /// Commits all of `changes`, or nothing.
     ///
     /// # Errors

@@ -1,0 +1,166 @@
+use super::{ATTEMPTS_MAX, ErrorKind, PerformCall, Policy, Ports, learn::Pair, perform_call::held};
+use crate::{
+    Actor, Beat, CancelReason, Cause, Changes, Effect, IllegalTransition, JobId, Lease, OperationId, Order,
+    OrderEvent, OrderId, OrderState, ports::StoreError,
+};
+
+/// Cancels an order that is not paid: the gateway first, then we. If the gateway was paid in the meantime, the order
+/// is paid instead.
+#[derive(Clone)]
+pub struct CancelOrder {
+    ports: Ports,
+    policy: Policy,
+    calls: PerformCall,
+}
+
+/// How far the cancellation came.
+#[derive(Debug)]
+pub enum Cancellation {
+    /// The order is cancelled.
+    Cancelled(Order),
+    /// The gateway has not confirmed yet that no money will come; the order is cancelled as soon as it does.
+    Requested(Order),
+}
+
+/// Why the order is not being cancelled; unless it says otherwise, nothing was stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CancelOrderError {
+    /// There is no such order.
+    #[error("no such order")]
+    UnknownOrder,
+    /// The order's state does not allow it. It may have been paid while we asked: then it is paid now.
+    #[error(transparent)]
+    Illegal(#[from] IllegalTransition),
+    /// The gateway would not end the payment, which may still succeed; the order goes on.
+    #[error("the payment is under way and cannot be ended")]
+    PaymentUnderWay,
+    /// The store did not take it. After [`StoreError::Unavailable`] the same operation may be tried again.
+    #[error("failed to store the cancellation")]
+    Store(#[from] StoreError),
+}
+
+impl CancelOrderError {
+    /// What the caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::UnknownOrder => ErrorKind::NotFound,
+            Self::Illegal(_) | Self::PaymentUnderWay => ErrorKind::Conflict,
+            Self::Store(error) if error.is_transient() => ErrorKind::Unavailable,
+            Self::Store(_) => ErrorKind::Bug,
+        }
+    }
+}
+
+impl CancelOrder {
+    /// The use case over these ports.
+    pub fn new(ports: Ports, policy: Policy) -> Self {
+        let calls = PerformCall::new(ports.clone(), policy.clone());
+        Self { ports, policy, calls }
+    }
+
+    /// Cancels at a client's request. Repeating it with the same `operation` has no further effect.
+    ///
+    /// # Errors
+    /// See [`CancelOrderError`].
+    pub async fn run(
+        &self,
+        operation: OperationId,
+        actor: Actor,
+        id: OrderId,
+        reason: CancelReason,
+    ) -> Result<Cancellation, CancelOrderError> {
+        let cause = Cause::Request(operation, Beat::Main);
+        let asked = self.ask(cause, actor, id, |order| {
+            (order.mode == self.policy.mode).then_some(reason).ok_or(CancelOrderError::UnknownOrder).map(Some)
+        });
+        if let Some(call) = asked.await? {
+            // Whatever goes wrong here, the call is recorded and the worker performs it.
+            let refused = self
+                .calls
+                .run(held(call))
+                .await
+                .is_ok_and(|done| done.rejected.is_some() && done.payment.state.is_live());
+            if refused {
+                return Err(CancelOrderError::PaymentUnderWay);
+            }
+        }
+        let order = self.ports.store.order(id).await?.ok_or(CancelOrderError::UnknownOrder)?;
+        match order.state {
+            OrderState::Cancelled => Ok(Cancellation::Cancelled(order)),
+            OrderState::Pending | OrderState::PaymentProcessing | OrderState::Authorized => {
+                Ok(Cancellation::Requested(order))
+            }
+            OrderState::Paid
+            | OrderState::FulfillmentStarted
+            | OrderState::Shipped
+            | OrderState::Completed
+            | OrderState::Refunded => Err(match order.apply(OrderEvent::CancellationRequested(reason)) {
+                Err(illegal) => illegal.into(),
+                Ok(_) => StoreError::Conflict.into(),
+            }),
+        }
+    }
+
+    /// Cancels an order that nobody paid in time; the job held under `lease` is completed.
+    ///
+    /// # Errors
+    /// See [`CancelOrderError`]; the job is still there.
+    pub async fn expire(&self, lease: Lease, id: OrderId) -> Result<(), CancelOrderError> {
+        self.ask(Cause::Job(lease), Actor::System, id, |order| {
+            let unpaid = matches!(order.state, OrderState::Pending | OrderState::PaymentProcessing);
+            Ok(unpaid.then_some(CancelReason::Expired))
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Commits the wish to cancel, and the call that ends the payment if there is one to make.
+    async fn ask(
+        &self,
+        cause: Cause,
+        actor: Actor,
+        id: OrderId,
+        wish: impl Fn(&Order) -> Result<Option<CancelReason>, CancelOrderError>,
+    ) -> Result<Option<JobId>, CancelOrderError> {
+        for _ in 1..ATTEMPTS_MAX {
+            match self.ask_once(cause, &actor, id, &wish).await {
+                Err(CancelOrderError::Store(StoreError::Conflict)) => {}
+                outcome => return outcome,
+            }
+        }
+        self.ask_once(cause, &actor, id, &wish).await
+    }
+
+    async fn ask_once(
+        &self,
+        cause: Cause,
+        actor: &Actor,
+        id: OrderId,
+        wish: impl Fn(&Order) -> Result<Option<CancelReason>, CancelOrderError>,
+    ) -> Result<Option<JobId>, CancelOrderError> {
+        let store = &self.ports.store;
+        let order = store.order(id).await?.ok_or(CancelOrderError::UnknownOrder)?;
+        let mut changes = Changes::because(cause, actor.clone(), self.ports.clock.now());
+        match wish(&order)? {
+            None => changes.conclusion = Some(format!("order is {}", order.state)),
+            Some(reason) => match store.live_payment(id).await? {
+                None => changes.order(order.apply(OrderEvent::Cancelled(reason))?),
+                Some(payment) => {
+                    let held_for = matches!(cause, Cause::Request(..)).then_some(self.policy.call_held_for);
+                    let mut pair = Pair { order, payment };
+                    pair.order_event(&mut changes, OrderEvent::CancellationRequested(reason))?;
+                    pair.end_if_unwanted(&mut changes, &self.ports, held_for)?;
+                }
+            },
+        }
+        let call = changes.effects.iter().find_map(|effect| match effect {
+            Effect::Call { call, .. } => Some(call.id),
+            Effect::ExpireOrder { .. } => None,
+        });
+        match store.commit(changes).await? {
+            crate::ports::Committed::Now => Ok(call),
+            crate::ports::Committed::Before => Ok(None),
+        }
+    }
+}
