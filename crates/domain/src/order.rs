@@ -40,6 +40,21 @@ pub enum OrderState {
     Refunded,
 }
 
+impl OrderState {
+    /// Whether its money was not taken, but still may be.
+    pub(crate) fn is_unpaid(self) -> bool {
+        match self {
+            Self::Pending | Self::PaymentProcessing | Self::Authorized => true,
+            Self::Paid
+            | Self::FulfillmentStarted
+            | Self::Shipped
+            | Self::Completed
+            | Self::Cancelled
+            | Self::Refunded => false,
+        }
+    }
+}
+
 /// Something that happened to an order.
 #[derive(Debug, Clone, PartialEq, Eq, Display, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
@@ -378,8 +393,11 @@ impl Order {
             }
             OrderEvent::AuthorizationLost => after.paid_by = None,
             OrderEvent::Shipped(shipment) => after.shipment = Some(shipment.clone()),
-            OrderEvent::CancellationRequested(reason) | OrderEvent::Cancelled(reason) => {
+            OrderEvent::CancellationRequested(reason) => after.cancellation = Some(*reason),
+            OrderEvent::Cancelled(reason) => {
                 after.cancellation = Some(*reason);
+                // A hold that was released paid nothing: should its money come after all, it is late.
+                after.paid_by = None;
             }
             OrderEvent::CancellationRefused => after.cancellation = None,
             OrderEvent::Placed
@@ -391,7 +409,11 @@ impl Order {
         after
     }
 
-    /// What follows for the order from one of its payments as it stands now.
+    /// What follows for the order from one of its payments as it stands now. After a step ask again: money that was
+    /// taken and given back takes two.
+    ///
+    /// A payment that ended without money cancels an order that shall be cancelled, so ask about such a payment only
+    /// when it has just ended: while it was live, no other payment of the order was.
     ///
     /// # Errors
     /// [`IllegalTransition`] never in practice: the states are matched first. It is passed on, not hidden.
@@ -399,8 +421,13 @@ impl Order {
         use {OrderState as S, PaymentState as P};
         let ours = self.paid_by == Some(payment.id);
         match (payment.state, self.state) {
+            // Less than the total buys nothing, and no rule says what to do with it.
             (P::Captured, S::Pending | S::PaymentProcessing | S::Authorized) => {
-                self.step(OrderEvent::Captured(payment.id))
+                if payment.captured >= self.total {
+                    self.step(OrderEvent::Captured(payment.id))
+                } else {
+                    Ok(Followed::Break(BreakKind::AmountMismatch))
+                }
             }
             (P::Captured, S::Paid | S::FulfillmentStarted | S::Shipped | S::Completed | S::Cancelled)
                 if ours =>
@@ -417,7 +444,11 @@ impl Order {
                 Ok(Followed::Break(BreakKind::SurplusPayment))
             }
             (P::Authorized, S::Pending | S::PaymentProcessing) => {
-                self.step(OrderEvent::Authorized(payment.id))
+                if payment.capturable >= self.total {
+                    self.step(OrderEvent::Authorized(payment.id))
+                } else {
+                    Ok(Followed::Break(BreakKind::AmountMismatch))
+                }
             }
             (P::Cancelled | P::Failed, S::Pending | S::PaymentProcessing | S::Authorized) => {
                 match self.cancellation {

@@ -171,7 +171,7 @@ pub enum PaymentEvent {
 pub struct Sighting {
     /// How it stood.
     pub standing: Standing,
-    /// When, by the gateway's clock, to the second.
+    /// When, by the gateway's clock: to the second in its messages, finer for a look of ours.
     pub at: OffsetDateTime,
     /// The gateway's name for it, if this message tells.
     pub intent: Option<IntentId>,
@@ -347,9 +347,13 @@ impl Payment {
         }
         after.intent = after.intent.or_else(|| sighting.intent.clone());
         after.session = after.session.or_else(|| sighting.session.clone());
-        let of = |minor| Money::from_minor(minor, self.amount.currency()).unwrap_or(self.amount);
+        let of = |minor: u64| {
+            let fits = minor.min(i64::MAX.unsigned_abs());
+            Money::from_minor(fits, self.amount.currency()).unwrap_or(self.amount)
+        };
         let (captured, refunded) = match sighting.standing {
-            Standing::Captured { captured, refunded } => (captured, refunded),
+            // No more can be given back than was taken, whatever one message says.
+            Standing::Captured { captured, refunded } => (captured, refunded.min(captured)),
             _ => (0, 0),
         };
         after.captured = of(self.captured.minor().max(captured));
@@ -368,7 +372,7 @@ impl Payment {
     }
 
     /// Whether one message cannot settle it: it does not tell, or two messages of one second disagree about an
-    /// open state. Fetch the object once and apply what it says.
+    /// open state. Fetch the object once and apply what it says, as seen after everything that was known before.
     pub fn needs_look(&self, sighting: &Sighting) -> bool {
         match sighting.state() {
             None => self.state.is_live() || self.state == PaymentState::Failed,
@@ -377,7 +381,7 @@ impl Payment {
                 seen.phase() == open
                     && self.state.phase() == open
                     && seen != self.state
-                    && self.seen_at == Some(sighting.at)
+                    && self.seen_at.map(OffsetDateTime::unix_timestamp) == Some(sighting.at.unix_timestamp())
             }
         }
     }

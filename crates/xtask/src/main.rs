@@ -1,1 +1,51 @@
-fn main() {}
+//! `cargo xtask`: the chores of this repository that need more than one command.
+//!
+//! Builds without the crate it prepares: no sqlx, no `paywright-postgres`. Otherwise a stale query cache
+//! could not be renewed by the tool that renews it.
+
+mod db;
+mod sqlx;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The chores of this repository")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Renews .sqlx, the committed cache of checked queries, against a private database.
+    Sqlx {
+        /// Change nothing; fail when the committed cache differs.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Runs a private database, empty at first and kept in target/, until Ctrl-C; prints its address.
+    Db,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Sqlx { check } => sqlx::run(root(), check),
+        Task::Db => db::run(root()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e:#}"); // one line, and no stack trace whatever RUST_BACKTRACE says
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the repository.
+fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here)
+}

@@ -1,3 +1,5 @@
+use time::{Duration, OffsetDateTime};
+
 use super::{ATTEMPTS_MAX, ErrorKind, PerformCall, Policy, Ports, learn::Pair, perform_call::held};
 use crate::{
     Actor, Beat, CancelReason, Cause, Changes, Effect, IllegalTransition, JobId, Lease, OperationId, Order,
@@ -47,12 +49,30 @@ impl CancelOrderError {
             Self::UnknownOrder => ErrorKind::NotFound,
             Self::Illegal(_) | Self::PaymentUnderWay => ErrorKind::Conflict,
             Self::Store(error) if error.is_transient() => ErrorKind::Unavailable,
+            Self::Store(StoreError::LeaseLost) => ErrorKind::Unavailable,
             Self::Store(_) => ErrorKind::Bug,
         }
     }
 }
 
+/// What is wanted of an order.
+enum Wish {
+    /// Cancel it.
+    Cancel(CancelReason),
+    /// Leave it, and look again then.
+    Wait(OffsetDateTime),
+    /// Leave it.
+    Nothing,
+}
+
 impl CancelOrder {
+    /// How long a cancellation waits for the gateway before somebody looks after it.
+    ///
+    /// Two decisions that read the order and its payment, one of which writes the order only and the other the
+    /// payment only, do not see each other: a wish to cancel can miss the very fact that it waits for. So no wish is
+    /// committed without a timer that finds it again.
+    const LOOK_AGAIN: Duration = Duration::minutes(10);
+
     /// The use case over these ports.
     pub fn new(ports: Ports, policy: Policy) -> Self {
         let calls = PerformCall::new(ports.clone(), policy.clone());
@@ -72,7 +92,10 @@ impl CancelOrder {
     ) -> Result<Cancellation, CancelOrderError> {
         let cause = Cause::Request(operation, Beat::Main);
         let asked = self.ask(cause, actor, id, |order| {
-            (order.mode == self.policy.mode).then_some(reason).ok_or(CancelOrderError::UnknownOrder).map(Some)
+            if order.mode != self.policy.mode {
+                return Err(CancelOrderError::UnknownOrder);
+            }
+            Ok(Wish::Cancel(reason))
         });
         if let Some(call) = asked.await? {
             // Whatever goes wrong here, the call is recorded and the worker performs it.
@@ -89,7 +112,10 @@ impl CancelOrder {
         match order.state {
             OrderState::Cancelled => Ok(Cancellation::Cancelled(order)),
             OrderState::Pending | OrderState::PaymentProcessing | OrderState::Authorized => {
-                Ok(Cancellation::Requested(order))
+                match order.cancellation {
+                    Some(_) => Ok(Cancellation::Requested(order)),
+                    None => Err(CancelOrderError::PaymentUnderWay),
+                }
             }
             OrderState::Paid
             | OrderState::FulfillmentStarted
@@ -102,17 +128,32 @@ impl CancelOrder {
         }
     }
 
-    /// Cancels an order that nobody paid in time; the job held under `lease` is completed.
+    /// Cancels an order that nobody paid in time, and goes on with a cancellation that got stuck; the job held under
+    /// `lease` is completed. While the order may need another look, a new job for it is recorded.
     ///
     /// # Errors
     /// See [`CancelOrderError`]; the job is still there.
     pub async fn expire(&self, lease: Lease, id: OrderId) -> Result<(), CancelOrderError> {
-        self.ask(Cause::Job(lease), Actor::System, id, |order| {
-            let unpaid = matches!(order.state, OrderState::Pending | OrderState::PaymentProcessing);
-            Ok(unpaid.then_some(CancelReason::Expired))
-        })
-        .await?;
+        self.ask(Cause::Job(lease), Actor::System, id, |order| Ok(self.due(order))).await?;
         Ok(())
+    }
+
+    /// What is due for an order whose timer rang.
+    fn due(&self, order: &Order) -> Wish {
+        let now = self.ports.clock.now();
+        if !order.state.is_unpaid() {
+            Wish::Nothing
+        } else if order.cancellation.is_some() {
+            Wish::Cancel(CancelReason::Expired)
+        } else if order.state == OrderState::Authorized {
+            // Its hold may still be lost, and then it waits for money again.
+            Wish::Wait(now + self.policy.order_lifetime)
+        } else if now < order.expires_at {
+            // The store's clock is ahead of ours, or the timer watched over a cancellation that was given up.
+            Wish::Wait(order.expires_at.max(now + Duration::MINUTE))
+        } else {
+            Wish::Cancel(CancelReason::Expired)
+        }
     }
 
     /// Commits the wish to cancel, and the call that ends the payment if there is one to make.
@@ -121,7 +162,7 @@ impl CancelOrder {
         cause: Cause,
         actor: Actor,
         id: OrderId,
-        wish: impl Fn(&Order) -> Result<Option<CancelReason>, CancelOrderError>,
+        wish: impl Fn(&Order) -> Result<Wish, CancelOrderError>,
     ) -> Result<Option<JobId>, CancelOrderError> {
         for _ in 1..ATTEMPTS_MAX {
             match self.ask_once(cause, &actor, id, &wish).await {
@@ -137,20 +178,29 @@ impl CancelOrder {
         cause: Cause,
         actor: &Actor,
         id: OrderId,
-        wish: impl Fn(&Order) -> Result<Option<CancelReason>, CancelOrderError>,
+        wish: impl Fn(&Order) -> Result<Wish, CancelOrderError>,
     ) -> Result<Option<JobId>, CancelOrderError> {
         let store = &self.ports.store;
         let order = store.order(id).await?.ok_or(CancelOrderError::UnknownOrder)?;
         let mut changes = Changes::because(cause, actor.clone(), self.ports.clock.now());
+        let timer = |at| Effect::ExpireOrder { job: self.ports.new_id(), order: id, at };
         match wish(&order)? {
-            None => changes.conclusion = Some(format!("order is {}", order.state)),
-            Some(reason) => match store.live_payment(id).await? {
-                None => changes.order(order.apply(OrderEvent::Cancelled(reason))?),
+            Wish::Nothing => changes.conclusion = Some(format!("order is {}", order.state)),
+            Wish::Wait(at) => {
+                changes.conclusion = Some(format!("order is {}, not due yet", order.state));
+                changes.effects.push(timer(at));
+            }
+            Wish::Cancel(reason) => match store.live_payment(id).await? {
+                None => {
+                    let first = order.cancellation.unwrap_or(reason);
+                    changes.order(order.apply(OrderEvent::Cancelled(first))?);
+                }
                 Some(payment) => {
                     let held_for = matches!(cause, Cause::Request(..)).then_some(self.policy.call_held_for);
                     let mut pair = Pair { order, payment };
                     pair.order_event(&mut changes, OrderEvent::CancellationRequested(reason))?;
                     pair.end_if_unwanted(&mut changes, &self.ports, held_for)?;
+                    changes.effects.push(timer(changes.at + Self::LOOK_AGAIN));
                 }
             },
         }

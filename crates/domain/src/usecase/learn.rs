@@ -5,7 +5,8 @@ use time::Duration;
 use super::Ports;
 use crate::{
     Applied, Break, BreakKind, CallState, CancelReason, Changes, Decline, Effect, Followed, GatewayCall,
-    IllegalTransition, Operation, Order, Payment, PaymentEvent, Step, ports::Snapshot,
+    IllegalTransition, Operation, Order, Payment, PaymentEvent, PaymentState, Standing, Step,
+    ports::Snapshot,
 };
 
 /// An order with one of its payments, as they are decided upon.
@@ -39,9 +40,23 @@ impl Pair {
             let (order, payment, refusal) = (self.order.id, self.payment.id, refusal.clone());
             changes.declines.push(Decline { order, payment, refusal });
         }
-        self.payment_event(changes, PaymentEvent::Seen(snapshot.sighting.clone()))?;
-        self.follow(changes)?;
+        self.news(changes, PaymentEvent::Seen(snapshot.sighting.clone()))?;
         self.end_if_unwanted(changes, ports, None)
+    }
+
+    /// Applies what the gateway told to the payment, and lets the order follow.
+    ///
+    /// That a payment has ended is told more than once. Only the first time it says something about the order:
+    /// afterwards another payment may be live.
+    pub(super) fn news(
+        &mut self,
+        changes: &mut Changes,
+        event: PaymentEvent,
+    ) -> Result<(), IllegalTransition> {
+        let was_live = self.payment.state.is_live();
+        self.payment_event(changes, event)?;
+        let ended = matches!(self.payment.state, PaymentState::Cancelled | PaymentState::Failed);
+        if ended && !was_live { Ok(()) } else { self.follow(changes) }
     }
 
     /// Applies an event to the payment.
@@ -72,23 +87,29 @@ impl Pair {
         Ok(())
     }
 
-    /// Lets the order follow its payment.
-    pub(super) fn follow(&mut self, changes: &mut Changes) -> Result<(), IllegalTransition> {
-        match self.order.follow(&self.payment)? {
-            Followed::Unmoved => {}
-            Followed::Step(step) => {
-                self.order = step.after().clone();
-                changes.steps.push(Step::Order(step));
-            }
-            Followed::Break(kind) => {
-                let detail = format!(
-                    "{} captured by {} while the order is {}",
-                    self.payment.captured, self.payment.id, self.order.state
-                );
-                changes.breaks.push(self.broken(kind, detail));
+    /// Lets the order follow its payment, until it has caught up.
+    fn follow(&mut self, changes: &mut Changes) -> Result<(), IllegalTransition> {
+        loop {
+            match self.order.follow(&self.payment)? {
+                Followed::Unmoved => return Ok(()),
+                Followed::Step(step) => {
+                    self.order = step.after().clone();
+                    changes.steps.push(Step::Order(step));
+                }
+                Followed::Break(kind) => {
+                    let detail = format!(
+                        "{} of {} {}, {} captured, while the order is {}",
+                        self.payment.id,
+                        self.payment.amount,
+                        self.payment.state,
+                        self.payment.captured,
+                        self.order.state
+                    );
+                    changes.breaks.push(self.broken(kind, detail));
+                    return Ok(());
+                }
             }
         }
-        Ok(())
     }
 
     /// Asks the gateway to end the payment of an order that shall be cancelled, as soon as its name is known there.
@@ -149,7 +170,7 @@ impl Pair {
 }
 
 /// What makes an object another one than we asked for.
-fn mismatch(payment: &Payment, snapshot: &Snapshot) -> Option<(BreakKind, String)> {
+pub(super) fn mismatch(payment: &Payment, snapshot: &Snapshot) -> Option<(BreakKind, String)> {
     if snapshot.mode != payment.mode {
         let detail = format!("ours is {}, the gateway's {}", payment.mode, snapshot.mode);
         return Some((BreakKind::ModeMismatch, detail));
@@ -160,13 +181,21 @@ fn mismatch(payment: &Payment, snapshot: &Snapshot) -> Option<(BreakKind, String
             format!("ours is {}, the gateway's {amount}", payment.amount),
         ));
     }
+    if let Standing::Authorized(minor) | Standing::Captured { captured: minor, .. } =
+        snapshot.sighting.standing
+        && minor > payment.amount.minor()
+    {
+        return Some((
+            BreakKind::AmountMismatch,
+            format!("ours is {}, the gateway took {minor} minor units", payment.amount),
+        ));
+    }
     if let Some(named) = snapshot.payment.filter(|named| *named != payment.id) {
         return Some((BreakKind::IdentityMismatch, format!("the gateway's object names {named}")));
     }
-    match (&payment.intent, &snapshot.sighting.intent) {
-        (Some(ours), Some(theirs)) if ours != theirs => {
-            Some((BreakKind::IdentityMismatch, format!("ours is {ours}, the gateway's {theirs}")))
-        }
-        _ => None,
-    }
+    let seen = &snapshot.sighting;
+    let intents = payment.intent.as_ref().zip(seen.intent.as_ref()).map(|(a, b)| (a.as_str(), b.as_str()));
+    let pages = payment.session.as_ref().zip(seen.session.as_ref()).map(|(a, b)| (a.as_str(), b.as_str()));
+    let (ours, theirs) = intents.into_iter().chain(pages).find(|(ours, theirs)| ours != theirs)?;
+    Some((BreakKind::IdentityMismatch, format!("ours is {ours}, the gateway's {theirs}")))
 }

@@ -1,7 +1,7 @@
 use super::{ATTEMPTS_MAX, ErrorKind, Policy, Ports, learn::Pair};
 use crate::{
-    Actor, CallState, CancelReason, Cause, Changes, Effect, GatewayCall, IllegalTransition, JobId, Lease,
-    Operation, Order, OrderEvent, Payment, PaymentEvent,
+    Actor, CallState, Cause, Changes, Effect, GatewayCall, IllegalTransition, JobId, Lease, Operation, Order,
+    OrderEvent, Payment, PaymentEvent,
     ports::{Answer, Committed, GatewayError, Snapshot, StoreError},
 };
 
@@ -180,20 +180,20 @@ impl PerformCall {
         operation: &Operation,
     ) -> Result<(), PerformCallError> {
         if operation.creates() {
-            pair.payment_event(changes, PaymentEvent::Refused)?;
-            return Ok(pair.follow(changes)?);
+            return Ok(pair.news(changes, PaymentEvent::Refused)?);
         }
         if !pair.payment.state.is_live() {
             return Ok(());
         }
         pair.payment_event(changes, PaymentEvent::EndRefused)?;
-        if let Some(reason) = pair.order.cancellation {
+        // An order that is cancelled already, or paid by another payment, has no wish left to refuse.
+        if pair.order.state.is_unpaid() && pair.order.cancellation.is_some() {
             pair.order_event(changes, OrderEvent::CancellationRefused)?;
-            if reason == CancelReason::Expired {
-                let (job, order) = (self.ports.new_id(), pair.order.id);
-                let at = changes.at + self.policy.order_lifetime.min(time::Duration::HOUR);
-                changes.effects.push(Effect::ExpireOrder { job, order, at });
-            }
+            // Its timer may be spent, or was moved to watch over the cancellation.
+            let (job, order) = (self.ports.new_id(), pair.order.id);
+            let soonest = changes.at + self.policy.order_lifetime.min(time::Duration::HOUR);
+            let at = pair.order.expires_at.max(soonest);
+            changes.effects.push(Effect::ExpireOrder { job, order, at });
         }
         Ok(())
     }

@@ -84,10 +84,21 @@ impl PlaceOrder {
         for _ in 1..ATTEMPTS_MAX {
             match self.once(operation, &actor, &new, email.as_deref()).await {
                 Err(PlaceOrderError::Store(StoreError::Conflict)) => {}
+                Err(PlaceOrderError::Invalid(error)) => return self.placed_before(operation, error).await,
                 outcome => return outcome,
             }
         }
         self.once(operation, &actor, &new, email.as_deref()).await
+    }
+
+    /// The catalogue may have changed since this very operation placed its order.
+    async fn placed_before(
+        &self,
+        operation: OperationId,
+        error: InvalidInput,
+    ) -> Result<Order, PlaceOrderError> {
+        let id = OrderId::from_uuid(operation.uuid());
+        self.ports.store.order(id).await?.ok_or(PlaceOrderError::Invalid(error))
     }
 
     async fn once(

@@ -131,18 +131,27 @@ impl RecordEvent {
     /// One message does not settle it: ask the gateway how the payment stands now.
     async fn look(&self, payment: &Payment, told: &Snapshot) -> Result<Option<Snapshot>, GatewayError> {
         let gateway = &self.ports.gateway;
-        let intent = told.sighting.intent.as_ref().or(payment.intent.as_ref());
-        if let Some(intent) = intent {
-            return Ok(gateway.intent(intent).await?.map(|answer| answer.snapshot));
+        let session = told.sighting.session.as_ref().or(payment.session.as_ref());
+        let mut intent = told.sighting.intent.clone().or_else(|| payment.intent.clone());
+        let mut seen = None;
+        if let (None, Some(session)) = (&intent, session) {
+            seen = gateway.session(session).await?.map(|page| page.snapshot);
+            intent = seen.as_ref().and_then(|page| page.sighting.intent.clone());
         }
-        let Some(session) = told.sighting.session.as_ref().or(payment.session.as_ref()) else {
-            return Ok(None);
-        };
-        let Some(page) = gateway.session(session).await? else { return Ok(None) };
-        match &page.snapshot.sighting.intent {
-            Some(intent) => Ok(gateway.intent(intent).await?.map(|answer| answer.snapshot)),
-            None => Ok(Some(page.snapshot)),
+        if let Some(intent) = &intent {
+            seen = gateway.intent(intent).await?.map(|answer| answer.snapshot);
         }
+        Ok(seen.map(|seen| self.newest(payment, told, seen)))
+    }
+
+    /// A look is newer than everything that was known before it began, although the gateway's clock, in whole seconds,
+    /// may not show it.
+    fn newest(&self, payment: &Payment, told: &Snapshot, mut seen: Snapshot) -> Snapshot {
+        let known = payment.seen_at.map_or(told.sighting.at, |at| at.max(told.sighting.at));
+        let within = self.ports.clock.now().microsecond();
+        let at = seen.sighting.at.replace_microsecond(within).unwrap_or(seen.sighting.at);
+        seen.sighting.at = at.max(known + time::Duration::MICROSECOND);
+        seen
     }
 
     async fn conclude(&self, lease: Lease, why: &str) -> Result<Committed, RecordEventError> {

@@ -2,7 +2,8 @@ use secrecy::SecretString;
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    ATTEMPTS_MAX, ErrorKind, PerformCall, PerformCallError, Performed, Policy, Ports, Rejection, learn::Pair,
+    ATTEMPTS_MAX, ErrorKind, PerformCall, PerformCallError, Performed, Policy, Ports, Rejection,
+    learn::{Pair, mismatch},
     perform_call::held,
 };
 use crate::{
@@ -174,9 +175,7 @@ impl StartPayment {
         let performed = self.calls.run(held(job)).await?;
         match performed {
             Performed { rejected: Some(rejection), .. } => Err(StartPaymentError::Refused(rejection)),
-            Performed { payment, answer: Some(answer), .. } => {
-                started(payment, answer).ok_or(StartPaymentError::InProgress)
-            }
+            Performed { payment, answer: Some(answer), .. } => started(payment, answer),
             Performed { answer: None, .. } => Err(StartPaymentError::InProgress),
         }
     }
@@ -195,10 +194,16 @@ impl StartPayment {
         let mut changes = Changes::because(cause, Actor::Gateway, self.ports.clock.now());
         pair.learn(&mut changes, &answer.snapshot, &self.ports)?;
         // That it still waits is no news.
-        if pair.payment.state != known || !changes.breaks.is_empty() {
-            let _ = self.ports.store.commit(changes).await?;
+        let news = pair.payment.state != known || !changes.breaks.is_empty();
+        let committed = if news { self.ports.store.commit(changes).await? } else { Committed::Before };
+        if pair.payment.state.is_live() {
+            return started(pair.payment, answer).map(Some);
         }
-        if pair.payment.state.is_live() { Ok(started(pair.payment, answer)) } else { Ok(None) }
+        match committed {
+            Committed::Now => Ok(None),
+            // This request learned something before, and a cause is taken only once. The event brings the rest.
+            Committed::Before => Err(StartPaymentError::InProgress),
+        }
     }
 
     /// A hosted page that was finished does not tell how: its intent does.
@@ -243,13 +248,17 @@ impl StartPayment {
     }
 }
 
-fn started(payment: Payment, answer: Answer) -> Option<Started> {
+/// Hands out the way to pay, if it is the way to pay this payment.
+fn started(payment: Payment, answer: Answer) -> Result<Started, StartPaymentError> {
+    if let Some((kind, detail)) = mismatch(&payment, &answer.snapshot) {
+        return Err(GatewayError::Unknown(format!("{kind}: {detail}").into()).into());
+    }
     let way = match (&payment.channel, answer.client_secret, answer.url) {
         (Channel::PaymentIntent, Some(secret), _) => Way::ClientSecret(secret),
         (Channel::Checkout(_), _, Some(url)) => Way::Page(url),
-        (Channel::PaymentIntent | Channel::Checkout(_), _, _) => return None,
+        (Channel::PaymentIntent | Channel::Checkout(_), _, _) => return Err(StartPaymentError::InProgress),
     };
-    Some(Started { payment, way })
+    Ok(Started { payment, way })
 }
 
 fn create(pair: &Pair, now: OffsetDateTime) -> Operation {

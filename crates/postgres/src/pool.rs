@@ -1,0 +1,122 @@
+//! The connection pool, set up so that no transaction leaks and nobody waits for ever.
+
+use std::{str::FromStr, time::Duration};
+
+use paywright_domain::ports::StoreError;
+use sqlx::{
+    Executor, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::{error::store_error, hint::Bell};
+
+/// The storage ports on PostgreSQL. Clones share one pool.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    pub(crate) pool: PgPool,
+    pub(crate) bell: Bell,
+    connect: PgConnectOptions,
+}
+
+/// How to use the database. Behind PgBouncer in transaction mode the three session limits must be set at the
+/// database's role instead, and the URL needs `statement-cache-capacity=0` before PgBouncer 1.21.
+#[derive(Debug, Clone)]
+pub struct PoolOptions {
+    /// At most so many connections.
+    pub max: u32,
+    /// How long to wait for a free one before [`StoreError::Unavailable`].
+    pub acquire_timeout: Duration,
+    /// How long one statement may run.
+    pub statement_timeout: Duration,
+    /// How long one statement may wait for a row that somebody else changes.
+    pub lock_timeout: Duration,
+    /// How long a transaction may stand open with nothing to do, before the server ends it.
+    pub idle_in_transaction_timeout: Duration,
+    /// What the server's own views call us.
+    pub application_name: String,
+}
+
+impl Default for PoolOptions {
+    fn default() -> Self {
+        Self {
+            max: 10,
+            acquire_timeout: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(15),
+            lock_timeout: Duration::from_secs(5),
+            idle_in_transaction_timeout: Duration::from_secs(15),
+            application_name: "paywright".to_owned(),
+        }
+    }
+}
+
+impl Postgres {
+    /// Connects once, to find out whether the address is right.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the server does not answer or is starting; [`StoreError::Bug`] when the
+    /// address, the user or the password is wrong.
+    pub async fn connect(url: &str, options: PoolOptions) -> Result<Self, StoreError> {
+        let store = Self::lazy(url, options)?;
+        store.ping().await?;
+        Ok(store)
+    }
+
+    /// Connects at the first use.
+    ///
+    /// # Errors
+    /// [`StoreError::Bug`] when the address cannot be read.
+    pub fn lazy(url: &str, options: PoolOptions) -> Result<Self, StoreError> {
+        let connect = options.sessions(PgConnectOptions::from_str(url).map_err(store_error)?);
+        let pool = options.pool().connect_lazy_with(connect.clone());
+        Ok(Self { bell: Bell::new(pool.clone()), pool, connect })
+    }
+
+    /// Asks the server for a sign of life.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when there is none within the timeouts.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.pool.execute("SELECT 1").await.map(drop).map_err(store_error)
+    }
+
+    /// Closes all connections, after those who hold one gave it back.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// The pool itself, for reports and repairs. Do not open transactions on it in a future that may be dropped.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// How a connection beside the pool is made.
+    pub(crate) fn connect_options(&self) -> PgConnectOptions {
+        self.connect.clone()
+    }
+}
+
+impl PoolOptions {
+    fn sessions(&self, connect: PgConnectOptions) -> PgConnectOptions {
+        let millis = |limit: Duration| limit.as_millis().to_string();
+        connect.application_name(&self.application_name).options([
+            ("statement_timeout", millis(self.statement_timeout)),
+            ("lock_timeout", millis(self.lock_timeout)),
+            ("idle_in_transaction_session_timeout", millis(self.idle_in_transaction_timeout)),
+        ])
+    }
+
+    fn pool(&self) -> PgPoolOptions {
+        PgPoolOptions::new()
+            .max_connections(self.max)
+            .acquire_timeout(self.acquire_timeout)
+            // A future that is dropped while its BEGIN is under way gives back a connection inside an open
+            // transaction, of which sqlx 0.9 knows nothing, and the next borrower's acknowledged writes would be
+            // lost with it. BEGIN first, so that a clean connection draws no warning from the server.
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    connection.execute("BEGIN; ROLLBACK").await?;
+                    Ok(true)
+                })
+            })
+    }
+}

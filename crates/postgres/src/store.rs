@@ -1,0 +1,147 @@
+//! Loads. One statement each; `commit.rs` writes.
+
+use async_trait::async_trait;
+use paywright_domain::{
+    Cause, Changes, Customer, CustomerId, GatewayCall, IntentId, JobId, Mode, Order, OrderId, Payment,
+    PaymentId, Product, ProductId, SessionId,
+    ports::{Committed, Store, StoreError},
+};
+
+use crate::{
+    Postgres,
+    error::store_error,
+    rows::{CallRow, CustomerRow, OrderRow, PaymentRow, ProductRow},
+    text::clean,
+};
+
+/// Orders with their lines. `$source` names the rows of `orders`, `$parts` what else is read of each, `$rest` ends
+/// the statement.
+macro_rules! orders {
+    ($parts:tt, $source:tt, $rest:tt, $($argument:expr),*) => {
+        sqlx::query_as!(
+            $crate::rows::OrderRow,
+            "SELECT o.id, o.mode, o.version, o.state, o.customer_id, o.customer_email, o.total, o.currency, o.metadata,
+                    o.token, o.cancellation, o.paid_by, o.carrier, o.tracking, o.created_at, o.expires_at,
+                    lines.products AS \"products!\", lines.names AS \"names!\",
+                    lines.unit_amounts AS \"unit_amounts!\", lines.quantities AS \"quantities!\","
+            + $parts + " AS \"parts?: serde_json::Value\" FROM " + $source +
+            " AS o
+              CROSS JOIN LATERAL (
+                  SELECT coalesce(array_agg(i.product_id ORDER BY i.position), '{}') AS products,
+                         coalesce(array_agg(i.name ORDER BY i.position), '{}') AS names,
+                         coalesce(array_agg(i.unit_amount ORDER BY i.position), '{}') AS unit_amounts,
+                         coalesce(array_agg(i.quantity ORDER BY i.position), '{}') AS quantities
+                  FROM order_items AS i WHERE i.order_id = o.id
+              ) AS lines "
+            + $rest,
+            $($argument),*
+        )
+    };
+}
+pub(crate) use orders;
+
+macro_rules! payments {
+    ($rest:tt, $argument:expr) => {
+        sqlx::query_as!(
+            PaymentRow,
+            "SELECT id, order_id, mode, version, channel, success_url, cancel_url, amount, currency, state, seen_at,
+                    intent, session, capturable, captured, refunded, end_requested, end_generation, created_at
+             FROM payments WHERE "
+                + $rest,
+            $argument
+        )
+    };
+}
+
+#[async_trait]
+impl Store for Postgres {
+    async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
+        let row = orders!("NULL::jsonb", "orders", "WHERE o.id = $1", id.uuid()).fetch_optional(&self.pool);
+        row.await.map_err(store_error)?.map(OrderRow::order).transpose()
+    }
+
+    async fn order_by_token(&self, token: &str) -> Result<Option<Order>, StoreError> {
+        let token = clean(token);
+        let row = orders!("NULL::jsonb", "orders", "WHERE o.token = $1", &token).fetch_optional(&self.pool);
+        row.await.map_err(store_error)?.map(OrderRow::order).transpose()
+    }
+
+    async fn payment(&self, id: PaymentId) -> Result<Option<Payment>, StoreError> {
+        payment(payments!("id = $1", id.uuid()).fetch_optional(&self.pool).await)
+    }
+
+    async fn payment_by_intent(&self, id: &IntentId) -> Result<Option<Payment>, StoreError> {
+        payment(payments!("intent = $1", id.as_str()).fetch_optional(&self.pool).await)
+    }
+
+    async fn payment_by_session(&self, id: &SessionId) -> Result<Option<Payment>, StoreError> {
+        payment(payments!("session = $1", id.as_str()).fetch_optional(&self.pool).await)
+    }
+
+    async fn live_payment(&self, order: OrderId) -> Result<Option<Payment>, StoreError> {
+        let live = payments!(
+            "order_id = $1 AND state IN ('created', 'pending', 'requires_action', 'processing', 'authorized')",
+            order.uuid()
+        );
+        payment(live.fetch_optional(&self.pool).await)
+    }
+
+    async fn call(&self, id: JobId) -> Result<Option<GatewayCall>, StoreError> {
+        let row = sqlx::query_as!(
+            CallRow,
+            "SELECT id, order_id, payment_id, mode, generation, parameters, idempotency_key, state, recorded_at
+             FROM gateway_calls WHERE id = $1",
+            id.uuid()
+        );
+        row.fetch_optional(&self.pool).await.map_err(store_error)?.map(CallRow::call).transpose()
+    }
+
+    async fn products(&self, mode: Mode, ids: &[ProductId]) -> Result<Vec<Product>, StoreError> {
+        let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
+        let rows = sqlx::query_as!(
+            ProductRow,
+            "SELECT id, mode, version, name, unit_amount, currency, active, metadata, created_at
+             FROM products WHERE id = ANY($1) AND mode = $2",
+            &ids,
+            <&str>::from(mode)
+        );
+        rows.fetch_all(&self.pool).await.map_err(store_error)?.into_iter().map(ProductRow::product).collect()
+    }
+
+    async fn customer(&self, mode: Mode, id: CustomerId) -> Result<Option<Customer>, StoreError> {
+        let row = sqlx::query_as!(
+            CustomerRow,
+            "SELECT id, email, created_at FROM customers WHERE id = $1 AND mode = $2",
+            id.uuid(),
+            <&str>::from(mode)
+        );
+        Ok(row.fetch_optional(&self.pool).await.map_err(store_error)?.map(|row| row.customer(mode)))
+    }
+
+    async fn customer_by_email(&self, mode: Mode, email: &str) -> Result<Option<Customer>, StoreError> {
+        let row = sqlx::query_as!(
+            CustomerRow,
+            "SELECT id, email, created_at FROM customers WHERE mode = $1 AND email = $2",
+            <&str>::from(mode),
+            &clean(email)
+        );
+        Ok(row.fetch_optional(&self.pool).await.map_err(store_error)?.map(|row| row.customer(mode)))
+    }
+
+    async fn knows(&self, cause: Cause) -> Result<bool, StoreError> {
+        let known = sqlx::query_scalar!(
+            r#"SELECT EXISTS (SELECT FROM commits WHERE cause = $1) AS "known!""#,
+            cause.to_string()
+        );
+        known.fetch_one(&self.pool).await.map_err(store_error)
+    }
+
+    #[tracing::instrument(name = "store.commit", skip_all, fields(cause = %changes.cause))]
+    async fn commit(&self, changes: Changes) -> Result<Committed, StoreError> {
+        self.commit_uncancelled(changes).await
+    }
+}
+
+fn payment(row: sqlx::Result<Option<PaymentRow>>) -> Result<Option<Payment>, StoreError> {
+    row.map_err(store_error)?.map(PaymentRow::payment).transpose()
+}

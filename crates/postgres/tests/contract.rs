@@ -1,0 +1,17 @@
+//! The contract of the storage ports, kept on a real PostgreSQL.
+
+use std::sync::Arc;
+
+use paywright_postgres::{PoolOptions, Postgres, TestDb};
+use paywright_testkit::contract::Backend;
+
+async fn fresh() -> (Arc<dyn Backend>, TestDb) {
+    let db = TestDb::new().await;
+    let store = Postgres::connect(db.url(), PoolOptions::default()).await.unwrap();
+    (Arc::new(store), db)
+}
+
+paywright_testkit::store_contract!(fresh());
+paywright_testkit::queue_contract!(fresh());
+paywright_testkit::catalogue_contract!(fresh());
+paywright_testkit::reader_contract!(fresh());

@@ -1,0 +1,125 @@
+//! The one transaction under bad luck.
+
+use std::time::Duration;
+
+use futures::poll;
+use paywright_domain::{
+    Cause, Changes, OrderEvent,
+    ports::{Committed, Reader, Store, StoreError},
+};
+use paywright_postgres::{PoolOptions, Postgres};
+use paywright_testkit::builders::{self, ChangesExt, Steps};
+use sqlx::Executor;
+
+use crate::{
+    relay::{Relay, Trap},
+    stage::Stage,
+};
+
+/// Changes that place an order, and a store that reaches the database through a relay.
+async fn behind_a_relay() -> (Stage, Postgres, Relay, Changes) {
+    let stage = Stage::new().await;
+    let (relay, url) = Relay::before(stage.db.url()).await;
+    let options = PoolOptions { acquire_timeout: Duration::from_millis(500), ..PoolOptions::default() };
+    let store = Postgres::connect(&url, options).await.unwrap();
+    (stage, store, relay, builders::changes().step(builders::order().placed()))
+}
+
+async fn rows(stage: &Stage, count: &'static str) -> i64 {
+    sqlx::query_scalar(count).fetch_one(&stage.aside).await.unwrap()
+}
+
+/// Covers: fault 67, I25.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_to_commit_is_resolved_by_the_cause() {
+    let (stage, store, relay, changes) = behind_a_relay().await;
+    relay.set(Trap::AfterCommit);
+    assert_eq!(store.commit(changes.clone()).await.unwrap(), Committed::Now);
+    assert_eq!(relay.trap(), Trap::Off, "the trap snapped");
+    assert_eq!(store.commit(changes).await.unwrap(), Committed::Before);
+    assert_eq!(rows(&stage, "SELECT count(*) FROM orders").await, 1);
+}
+
+/// Covers: fault 66.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_never_arrived_can_be_repeated() {
+    let (stage, store, relay, changes) = behind_a_relay().await;
+    relay.set(Trap::BeforeCommit);
+    let outcome = store.commit(changes.clone()).await;
+    assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+    assert_eq!(rows(&stage, "SELECT count(*) FROM orders").await, 0);
+    assert_eq!(store.commit(changes).await.unwrap(), Committed::Now);
+    assert_eq!(rows(&stage, "SELECT count(*) FROM orders").await, 1);
+}
+
+/// Covers: fault 67, I30.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_outcome_is_unavailable_and_repeating_it_is_safe() {
+    let (stage, store, relay, changes) = behind_a_relay().await;
+    relay.set(Trap::AfterCommitAndThenDead);
+    let outcome = store.commit(changes.clone()).await;
+    assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
+    relay.set(Trap::Off);
+    assert_eq!(store.commit(changes).await.unwrap(), Committed::Before);
+    assert_eq!(rows(&stage, "SELECT count(*) FROM orders").await, 1);
+}
+
+/// The commit holds the order and waits for the payment; we hold the payment and wait for the order.
+///
+/// Covers: fault 64.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadlock_is_tried_once_more() {
+    let stage = Stage::new().await;
+    let (order, payment) = stage.started().await;
+    let changes = builders::changes()
+        .step(order.step(OrderEvent::CancellationRequested(Default::default())))
+        .step(payment.step(builders::captured(&payment)));
+    let mut rival = stage.aside.begin().await.unwrap();
+    // The server looks for deadlocks when somebody has waited for so long; the rival never looks.
+    rival.execute("SET LOCAL deadlock_timeout = '1min'; UPDATE payments SET seen_at = now()").await.unwrap();
+    let store = stage.store.clone();
+    let commit = tokio::spawn(async move { store.commit(changes).await });
+    stage.until_somebody_waits().await;
+    rival.execute("UPDATE orders SET tracking = tracking").await.unwrap();
+    rival.rollback().await.unwrap();
+    assert_eq!(commit.await.unwrap().unwrap(), Committed::Now);
+    stage.until("SELECT deadlocks = 1 FROM pg_stat_database WHERE datname = current_database()").await;
+    assert_eq!(stage.store.timeline(order.id).await.unwrap().len(), 5);
+}
+
+/// Covers: fault 88, fault 125.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_caller_gave_up_is_whole() {
+    let stage = Stage::new().await;
+    for _ in 0..20 {
+        let placed = builders::order().placed();
+        let (id, changes) = (placed.after().id, builders::changes().step(placed));
+        let cause: Cause = changes.cause;
+        {
+            let mut commit = std::pin::pin!(stage.store.commit(changes));
+            assert!(poll!(commit.as_mut()).is_pending());
+        }
+        while !stage.store.knows(cause).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(stage.store.order(id).await.unwrap().is_some());
+        assert_eq!(stage.store.timeline(id).await.unwrap().len(), 1);
+    }
+}
+
+/// Covers: I8, fault 81.
+#[tokio::test]
+async fn money_that_cannot_be_is_refused_whole() {
+    let stage = Stage::new().await;
+    let (order, payment) = stage.started().await;
+    let too_much = paywright_domain::Standing::Captured { captured: payment.amount.minor() + 1, refunded: 0 };
+    let step = payment.step(paywright_domain::PaymentEvent::Seen(builders::seen(too_much)));
+    let changes = builders::changes()
+        .step(order.step(OrderEvent::CancellationRequested(Default::default())))
+        .step(step);
+    let cause = changes.cause;
+    let outcome = stage.store.commit(changes).await;
+    assert!(matches!(outcome, Err(StoreError::Bug(_))), "{outcome:?}");
+    assert_eq!(stage.store.order(order.id).await.unwrap(), Some(order));
+    assert!(!stage.store.knows(cause).await.unwrap());
+}

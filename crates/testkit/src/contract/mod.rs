@@ -1,0 +1,187 @@
+//! What every implementor of the storage ports must keep, one promise a function.
+//!
+//! The functions take a fresh store and panic when a promise is broken. Hook all of them up to an implementor with
+//! [`store_contract!`](crate::store_contract), [`queue_contract!`](crate::queue_contract),
+//! [`catalogue_contract!`](crate::catalogue_contract) and [`reader_contract!`](crate::reader_contract).
+//!
+//! Stores count leases by a clock of their own, so nothing here moves time: leases that must end are short and
+//! polled for, leases that must hold are a minute long.
+
+pub mod calls;
+pub mod catalogue;
+pub mod causes;
+pub mod concurrency;
+pub mod inbox;
+pub mod jobs;
+pub mod leases;
+pub mod payments;
+pub mod reader;
+pub mod rows;
+mod stage;
+pub mod timers;
+pub mod trail;
+pub mod versions;
+
+use paywright_domain::ports::{Catalogue, Queue, Reader, Store};
+
+/// A store with all its ports.
+pub trait Backend: Store + Queue + Catalogue + Reader {}
+
+impl<T: Store + Queue + Catalogue + Reader + ?Sized> Backend for T {}
+
+/// One test for each promise of [`Store`](paywright_domain::ports::Store).
+///
+/// The expression is evaluated once a test; it is a future of `(Arc<dyn Backend>, guard)`, and the guard lives as
+/// long as the test.
+#[macro_export]
+macro_rules! store_contract {
+    ($fresh:expr) => {
+        $crate::promises! { $fresh; store_contract;
+            causes: [
+                a_cause_is_taken_once,
+                each_beat_of_a_request_is_a_cause,
+                a_taken_cause_writes_nothing_else,
+                a_cause_that_failed_is_not_taken,
+            ],
+            versions: [
+                a_stale_step_changes_nothing,
+                a_birth_over_a_living_one_conflicts,
+                a_step_of_what_is_not_stored_conflicts,
+                two_steps_of_one_aggregate_are_one_unit,
+                of_two_deciders_one_wins,
+            ],
+            rows: [
+                an_order_reads_back_as_it_was_placed,
+                every_step_of_an_order_reads_back,
+                a_cancelled_order_keeps_its_reason,
+                a_payment_reads_back_as_it_was_started,
+                every_step_of_a_payment_reads_back,
+                great_amounts_read_back,
+                customers_are_unique_by_address_within_a_mode,
+                products_are_found_within_their_mode,
+                what_is_not_there_is_none,
+            ],
+            payments: [
+                an_order_has_one_live_payment,
+                a_payment_may_follow_when_the_one_before_ended,
+                of_many_starts_at_once_one_wins,
+                an_object_of_the_gateway_belongs_to_one_payment,
+            ],
+            calls: [
+                every_call_reads_back,
+                an_answer_ends_its_call,
+                a_call_is_recorded_once_for_its_key,
+                a_recorded_call_is_a_job_at_once,
+                a_held_call_is_its_committers,
+                a_held_call_passes_to_one_worker_when_its_time_is_over,
+            ],
+            jobs: [
+                a_commit_completes_its_job,
+                only_the_newest_lease_completes_a_job,
+                a_lease_stands_until_somebody_else_claims,
+                a_commit_that_fails_leaves_its_job,
+                a_job_that_is_not_there_is_lost,
+                of_many_commits_of_one_job_one_counts,
+            ],
+            timers: [
+                a_timer_rings_at_its_time,
+                a_wrong_clock_does_not_move_a_timer,
+                a_timer_is_moved_not_doubled,
+                a_timer_moved_while_it_is_held_rings_again,
+                a_timer_may_set_the_next_one,
+            ],
+            trail: [
+                a_step_is_told_with_why_and_who,
+                a_unit_is_told_in_order,
+                a_decline_is_told_once,
+                a_break_is_told_once,
+            ],
+            concurrency: [
+                units_of_different_orders_do_not_disturb_each_other,
+                racing_deciders_leave_a_path_without_gaps,
+            ],
+        }
+    };
+}
+
+/// One test for each promise of [`Queue`](paywright_domain::ports::Queue); see [`store_contract!`].
+#[macro_export]
+macro_rules! queue_contract {
+    ($fresh:expr) => {
+        $crate::promises! { $fresh; queue_contract;
+            inbox: [
+                an_event_reads_back_byte_for_byte,
+                an_event_is_stored_once,
+                fifty_deliveries_at_once_are_one_event,
+                an_ignored_event_gets_no_job,
+            ],
+            leases: [
+                a_claim_raises_token_and_attempts,
+                a_claimed_job_is_nobody_elses,
+                concurrent_claims_give_each_job_to_one,
+                the_oldest_due_come_first_up_to_the_limit,
+                queues_do_not_see_each_others_jobs,
+                a_retried_job_comes_back_after_its_delay,
+                a_retried_job_does_not_come_back_before,
+                a_buried_job_does_not_come_back,
+                a_lost_lease_neither_retries_nor_buries,
+            ],
+        }
+    };
+}
+
+/// One test for each promise of [`Catalogue`](paywright_domain::ports::Catalogue); see [`store_contract!`].
+#[macro_export]
+macro_rules! catalogue_contract {
+    ($fresh:expr) => {
+        $crate::promises! { $fresh; catalogue_contract;
+            catalogue: [
+                a_product_reads_back,
+                adding_twice_keeps_the_first,
+                a_product_is_replaced_over_the_version_before,
+                of_many_edits_at_once_one_wins,
+                products_are_listed_newest_first_in_pages,
+                a_product_is_invisible_in_the_other_mode,
+            ],
+        }
+    };
+}
+
+/// One test for each promise of [`Reader`](paywright_domain::ports::Reader); see [`store_contract!`].
+#[macro_export]
+macro_rules! reader_contract {
+    ($fresh:expr) => {
+        $crate::promises! { $fresh; reader_contract;
+            reader: [
+                an_order_is_shown_with_all_its_parts,
+                orders_are_listed_newest_first_in_pages,
+                a_list_goes_on_behind_an_order_that_is_not_there,
+                orders_are_filtered,
+                modes_do_not_see_each_other,
+                a_timeline_is_oldest_first_and_of_one_order,
+            ],
+        }
+    };
+}
+
+/// The tests of the macros above.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! promises {
+    ($fresh:expr; $suite:ident; $($topic:ident: [$($promise:ident),* $(,)?]),* $(,)?) => {
+        mod $suite {
+            $(
+                mod $topic {
+                    use super::super::*;
+                    $(
+                        #[$crate::tokio::test(flavor = "multi_thread", crate = "paywright_testkit::tokio")]
+                        async fn $promise() {
+                            let (backend, _guard) = $fresh.await;
+                            $crate::contract::$topic::$promise(backend).await;
+                        }
+                    )*
+                }
+            )*
+        }
+    };
+}

@@ -1,0 +1,103 @@
+//! All four storage ports in memory, with the guarantees that the ports ask for.
+//!
+//! A commit is one function over plain rows, never a closure of the caller's: what PostgreSQL would refuse under
+//! READ COMMITTED is refused here for the same reason (a version, a unique key, a lease).
+
+mod catalogue;
+mod commit;
+mod queue;
+mod reader;
+mod state;
+mod store;
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use paywright_domain::{
+    Break, Customer, Decline, GatewayCall, Order, Payment,
+    ports::{Clock, InboxEvent, Listed, Page},
+};
+
+pub use state::{AuditRow, JobState, StoredJob};
+
+use crate::ManualClock;
+
+/// Store, queue, catalogue and reader in memory. Share it in an [`Arc`].
+pub struct MemoryStore {
+    clock: Arc<dyn Clock>,
+    state: Mutex<state::State>,
+}
+
+impl MemoryStore {
+    /// An empty store; leases and due times are counted by `clock`.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, state: Mutex::default() }
+    }
+
+    /// Every order, oldest first.
+    pub fn orders(&self) -> Vec<Order> {
+        self.rows().orders.values().cloned().collect()
+    }
+
+    /// Every payment, oldest first.
+    pub fn payments(&self) -> Vec<Payment> {
+        self.rows().payments.values().cloned().collect()
+    }
+
+    /// Every customer.
+    pub fn customers(&self) -> Vec<Customer> {
+        self.rows().customers.values().cloned().collect()
+    }
+
+    /// Every recorded call, oldest first.
+    pub fn calls(&self) -> Vec<GatewayCall> {
+        self.rows().calls.values().cloned().collect()
+    }
+
+    /// Every refused attempt, in the order in which they became known.
+    pub fn declines(&self) -> Vec<Decline> {
+        self.rows().declines.clone()
+    }
+
+    /// Every difference found.
+    pub fn breaks(&self) -> Vec<Break> {
+        self.rows().breaks.clone()
+    }
+
+    /// Every job, done and buried ones included, in the order of their births.
+    pub fn jobs(&self) -> Vec<StoredJob> {
+        self.rows().jobs.clone()
+    }
+
+    /// Every received event.
+    pub fn events(&self) -> Vec<InboxEvent> {
+        self.rows().events.values().cloned().collect()
+    }
+
+    /// The audit trail of all orders, as it was written.
+    pub fn audit(&self) -> Vec<AuditRow> {
+        self.rows().audit.clone()
+    }
+
+    fn rows(&self) -> MutexGuard<'_, state::State> {
+        self.state.lock().unwrap()
+    }
+}
+
+/// By a [`ManualClock`] that nobody moves.
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new(Arc::new(ManualClock::default()))
+    }
+}
+
+/// A page of rows that come newest first, which is by id: ids sort by time, and an id that is gone still has its
+/// place among the others.
+fn page_of<T, Id: Ord + Copy>(
+    newest_first: impl Iterator<Item = T>,
+    id: impl Fn(&T) -> Id,
+    page: Page<Id>,
+) -> Listed<T> {
+    let mut rest = newest_first.filter(|row| page.after.is_none_or(|after| id(row) < after));
+    let rows = rest.by_ref().take(page.limit as usize).collect();
+    Listed { rows, has_more: rest.next().is_some() }
+}

@@ -1,0 +1,107 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use paywright_domain::{
+    Break, Cause, Customer, CustomerId, Decline, GatewayCall, JobId, Lease, Order, OrderId, Payment,
+    PaymentId, Product, ProductId,
+    ports::{InboxEvent, QueueName, Task, TimelineEntry},
+};
+use time::OffsetDateTime;
+
+/// All rows. Cloned by every commit, so that a unit which fails half-way leaves no trace.
+#[derive(Debug, Clone, Default)]
+pub(super) struct State {
+    pub(super) causes: BTreeSet<String>,
+    pub(super) orders: BTreeMap<OrderId, Order>,
+    pub(super) payments: BTreeMap<PaymentId, Payment>,
+    pub(super) products: BTreeMap<ProductId, Product>,
+    pub(super) customers: BTreeMap<CustomerId, Customer>,
+    pub(super) calls: BTreeMap<JobId, GatewayCall>,
+    pub(super) declines: Vec<Decline>,
+    pub(super) breaks: Vec<Break>,
+    pub(super) events: BTreeMap<String, InboxEvent>,
+    /// In the order in which they were born.
+    pub(super) jobs: Vec<StoredJob>,
+    /// In the order in which they were written.
+    pub(super) audit: Vec<AuditRow>,
+}
+
+/// A job with everything that is kept of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredJob {
+    /// Its identity.
+    pub id: JobId,
+    /// Where it waits.
+    pub queue: QueueName,
+    /// What is to be done.
+    pub task: Task,
+    /// How far it has come.
+    pub state: JobState,
+    /// When it may be claimed first.
+    pub due_at: OffsetDateTime,
+    /// The token of its newest lease; 0 before the first.
+    pub token: u32,
+    /// How often it was claimed; being held from birth counts.
+    pub attempts: u32,
+    /// Why it was given back or buried, or what came of it.
+    pub note: Option<String>,
+}
+
+/// How far a job has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobState {
+    /// For its time.
+    Waiting,
+    /// Leased; from then on anybody may claim it.
+    Held {
+        /// When the lease ends, by the store's clock.
+        until: OffsetDateTime,
+    },
+    /// Completed by a commit.
+    Done,
+    /// Ended without success.
+    Buried,
+}
+
+/// One line of the audit trail and the order it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    /// The order.
+    pub order: OrderId,
+    /// The line.
+    pub entry: TimelineEntry,
+}
+
+impl StoredJob {
+    pub(super) fn claimable(&self, now: OffsetDateTime) -> bool {
+        match self.state {
+            JobState::Waiting => self.due_at <= now,
+            JobState::Held { until } => until <= now,
+            JobState::Done | JobState::Buried => false,
+        }
+    }
+
+    /// Whether it waits for somebody to end it, held or not.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, JobState::Waiting | JobState::Held { .. })
+    }
+}
+
+impl State {
+    pub(super) fn knows(&self, cause: Cause) -> bool {
+        self.causes.contains(&cause.to_string())
+    }
+
+    pub(super) fn job(&mut self, id: JobId) -> Option<&mut StoredJob> {
+        self.jobs.iter_mut().find(|job| job.id == id)
+    }
+
+    /// The job, if `lease` is its newest. The lease's time may be over: while nobody else claims it, it stands.
+    pub(super) fn held(&mut self, lease: Lease) -> Option<&mut StoredJob> {
+        self.job(lease.job)
+            .filter(|job| matches!(job.state, JobState::Held { .. }) && job.token == lease.token)
+    }
+
+    pub(super) fn live_payments(&self, order: OrderId) -> impl Iterator<Item = &Payment> {
+        self.payments.values().filter(move |payment| payment.order == order && payment.state.is_live())
+    }
+}

@@ -1,0 +1,14 @@
+//! The memory store keeps the contract of every storage port.
+
+use std::sync::Arc;
+
+use paywright_testkit::{MemoryStore, WallClock, contract::Backend};
+
+async fn fresh() -> (Arc<dyn Backend>, ()) {
+    (Arc::new(MemoryStore::new(Arc::new(WallClock))), ())
+}
+
+paywright_testkit::store_contract!(fresh());
+paywright_testkit::queue_contract!(fresh());
+paywright_testkit::catalogue_contract!(fresh());
+paywright_testkit::reader_contract!(fresh());

@@ -1,0 +1,255 @@
+//! The fake gateway is honest: tests that pass against it would mean nothing otherwise.
+
+use std::sync::Arc;
+
+use paywright_domain::{
+    GatewayCall, IntentId, Mode, Operation, Order, Payment, SessionId, Standing,
+    ports::{Answer, Gateway, GatewayError, Heard, InboxEvent, Snapshot},
+};
+use paywright_testkit::{
+    FakeGateway, Fault, IntentStatus, ManualClock, SessionStatus,
+    builders::{self, intent_id},
+};
+use time::Duration;
+
+struct Scene {
+    clock: Arc<ManualClock>,
+    gateway: FakeGateway,
+    order: Order,
+    payment: Payment,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let clock = Arc::new(ManualClock::default());
+        let gateway = FakeGateway::new(Mode::Test, clock.clone());
+        let order = builders::order().build();
+        let payment = builders::payment(&order).build();
+        Self { clock, gateway, order, payment }
+    }
+
+    fn call(&self, operation: Operation) -> GatewayCall {
+        GatewayCall { operation, ..builders::call(&self.order, &self.payment) }
+    }
+
+    async fn intent(&self) -> IntentId {
+        let answer = self.perform(&builders::call(&self.order, &self.payment)).await;
+        answer.snapshot.sighting.intent.expect("an intent's name")
+    }
+
+    async fn session(&self) -> SessionId {
+        let closes = ManualClock::START + Duration::HOUR;
+        let operation =
+            Operation::create_session(&self.order, "https://a.example", "https://b.example", closes);
+        let answer = self.perform(&self.call(operation)).await;
+        assert!(answer.url.is_some());
+        answer.snapshot.sighting.session.expect("a page's name")
+    }
+
+    async fn cancel(&self, intent: &IntentId) -> Result<Answer, GatewayError> {
+        let reason = "abandoned".to_owned();
+        self.gateway.perform(&self.call(Operation::CancelIntent { intent: intent.clone(), reason })).await
+    }
+
+    async fn expire(&self, session: &SessionId) -> Result<Answer, GatewayError> {
+        self.gateway.perform(&self.call(Operation::ExpireSession { session: session.clone() })).await
+    }
+
+    async fn perform(&self, call: &GatewayCall) -> Answer {
+        self.gateway.perform(call).await.expect("a call that goes well")
+    }
+
+    async fn look(&self, intent: &IntentId) -> Snapshot {
+        let looked = self.gateway.intent(intent).await.expect("a look that goes well");
+        looked.expect("an intent").snapshot
+    }
+
+    async fn page(&self, session: &SessionId) -> Answer {
+        let looked = self.gateway.session(session).await.expect("a look that goes well");
+        looked.expect("a page")
+    }
+
+    fn understand(&self, event: &InboxEvent) -> Snapshot {
+        match self.gateway.understand(&event.body) {
+            Ok(Heard::Payment(snapshot)) => *snapshot,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn code(outcome: Result<Answer, GatewayError>) -> String {
+    match outcome {
+        Err(GatewayError::Rejected { code, .. }) => code,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_key_gets_the_first_answer_and_makes_one_object() {
+    let scene = Scene::new();
+    let call = builders::call(&scene.order, &scene.payment);
+    let first = scene.perform(&call).await.snapshot.sighting;
+    let intent = first.intent.clone().expect("an intent's name");
+    scene.gateway.pay_intent(&intent);
+    scene.clock.advance(Duration::HOUR);
+    // As it was then: the stored answer, not the intent of today.
+    assert_eq!(scene.perform(&call).await.snapshot.sighting, first);
+    assert_eq!(scene.gateway.intents().len(), 1);
+    assert_eq!(scene.gateway.arrived().len(), 2);
+    let generation = 2;
+    scene.perform(&GatewayCall { generation, ..call }).await;
+    assert_eq!(scene.gateway.intents().len(), 2);
+}
+
+/// Covers: fault 10.
+#[tokio::test]
+async fn other_parameters_under_one_key_are_refused() {
+    let scene = Scene::new();
+    let call = builders::call(&scene.order, &scene.payment);
+    scene.perform(&call).await;
+    let dearer = builders::payment(&builders::order().total(builders::usd(99)).build()).build();
+    let operation = Operation::create_intent(&scene.order, &dearer);
+    let outcome = scene.gateway.perform(&GatewayCall { operation, ..call }).await;
+    assert_eq!(code(outcome), "idempotency_error");
+    assert_eq!(scene.gateway.intents().len(), 1);
+}
+
+/// Covers: fault 2, fault 3.
+#[tokio::test]
+async fn only_a_lost_answer_leaves_an_effect() {
+    let after = Some(std::time::Duration::from_secs(3));
+    let faults = [
+        Fault::NotDone { after },
+        Fault::UnknownBefore,
+        Fault::UnknownAfter,
+        Fault::Rejected("amount_too_small".to_owned()),
+        Fault::NotAllowed,
+    ];
+    for fault in faults {
+        let scene = Scene::new();
+        let call = builders::call(&scene.order, &scene.payment);
+        scene.gateway.fail_call(fault.clone());
+        let outcome = scene.gateway.perform(&call).await;
+        let fits = match &fault {
+            Fault::NotDone { .. } => {
+                matches!(&outcome, Err(GatewayError::NotDone { after: a, .. }) if *a == after)
+            }
+            Fault::UnknownBefore | Fault::UnknownAfter => matches!(outcome, Err(GatewayError::Unknown(_))),
+            Fault::Rejected(code) => {
+                matches!(&outcome, Err(GatewayError::Rejected { code: c, .. }) if c == code)
+            }
+            Fault::NotAllowed => matches!(outcome, Err(GatewayError::NotAllowed(_))),
+        };
+        assert!(fits, "{fault:?}: {outcome:?}");
+        let done = usize::from(fault == Fault::UnknownAfter);
+        assert_eq!(scene.gateway.intents().len(), done, "{fault:?}");
+        scene.perform(&call).await;
+        assert_eq!(scene.gateway.intents().len(), 1, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn faults_meet_calls_and_looks_in_the_order_of_the_script() {
+    let scene = Scene::new();
+    scene.gateway.pass_call();
+    scene.gateway.fail_call(Fault::UnknownBefore);
+    scene.gateway.fail_look(Fault::NotDone { after: None });
+    let intent = scene.intent().await;
+    assert!(scene.cancel(&intent).await.is_err());
+    assert!(matches!(scene.gateway.intent(&intent).await, Err(GatewayError::NotDone { .. })));
+    assert_eq!(scene.look(&intent).await.sighting.standing, Standing::AwaitingMethod);
+    let faults: Vec<_> = scene.gateway.arrived().into_iter().map(|call| call.fault).collect();
+    assert_eq!(faults, [None, Some(Fault::UnknownBefore)]);
+}
+
+#[tokio::test]
+async fn an_event_tells_what_a_look_would_have_shown() {
+    let scene = Scene::new();
+    let intent = scene.intent().await;
+    let acts: [&dyn Fn() -> Vec<InboxEvent>; 6] = [
+        &|| scene.gateway.decline(&intent, "insufficient_funds"),
+        &|| scene.gateway.require_action(&intent),
+        &|| scene.gateway.delay_intent(&intent),
+        &|| scene.gateway.authorize_intent(&intent),
+        &|| scene.gateway.pay_intent(&intent),
+        &|| scene.gateway.refund_intent(&intent, 5),
+    ];
+    for act in acts {
+        scene.clock.advance(Duration::SECOND);
+        let [event] = act().try_into().expect("one event");
+        let mut told = scene.understand(&event);
+        assert_eq!(told.origin.event.take(), Some(event.id));
+        assert_eq!(told, scene.look(&intent).await);
+        assert_eq!((told.payment, told.amount), (Some(scene.payment.id), Some(scene.payment.amount)));
+    }
+    assert_eq!(scene.gateway.events().len(), 6);
+    let noise = scene.gateway.noise("customer.created");
+    assert_eq!(scene.gateway.understand(&noise.body), Ok(Heard::Nothing("customer.created".to_owned())));
+    for body in [&b"\xff"[..], b"", b"mode=test", b"mode=neither\nstanding=cancelled\nat=0"] {
+        assert!(scene.gateway.understand(body).is_err(), "{body:?}");
+    }
+}
+
+/// Covers: C-1.
+#[tokio::test]
+async fn what_is_paid_cannot_be_ended() {
+    let scene = Scene::new();
+    let intent = scene.intent().await;
+    scene.gateway.pay_intent(&intent);
+    assert_eq!(code(scene.cancel(&intent).await), "payment_intent_unexpected_state");
+    assert_eq!(scene.gateway.intents()[0].status, IntentStatus::Captured { refunded: 0 });
+    let session = scene.session().await;
+    scene.gateway.pay_session(&session);
+    assert_eq!(code(scene.expire(&session).await), "checkout_session_not_open");
+    let unknown = Operation::CancelIntent { intent: intent_id(), reason: "abandoned".to_owned() };
+    let outcome = scene.gateway.perform(&GatewayCall { generation: 2, ..scene.call(unknown) }).await;
+    assert_eq!(code(outcome), "resource_missing");
+}
+
+#[tokio::test]
+async fn a_finished_page_does_not_tell_and_its_intent_does() {
+    let scene = Scene::new();
+    let session = scene.session().await;
+    assert_eq!(scene.page(&session).await.snapshot.sighting.intent, None);
+    let declined = scene.gateway.decline_session(&session, "generic_decline");
+    assert!(scene.understand(&declined[0]).refusal.is_some());
+    assert_eq!(scene.gateway.sessions()[0].status, SessionStatus::Open);
+    let events = scene.gateway.pay_session(&session);
+    let kinds: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, ["payment_intent.succeeded", "checkout.session.completed"]);
+    let page = scene.page(&session).await;
+    assert_eq!((page.url, page.snapshot.sighting.standing), (None, Standing::Unclear));
+    let intent = page.snapshot.sighting.intent.expect("the page's intent");
+    let whole = scene.payment.amount.minor();
+    let captured = Standing::Captured { captured: whole, refunded: 0 };
+    assert_eq!(scene.look(&intent).await.sighting.standing, captured);
+    assert_eq!(scene.gateway.intents().len(), 1);
+}
+
+#[tokio::test]
+async fn a_page_closes_at_its_time_and_takes_its_open_intent_along() {
+    let scene = Scene::new();
+    let session = scene.session().await;
+    scene.gateway.decline_session(&session, "generic_decline");
+    scene.clock.advance(Duration::HOUR);
+    let page = scene.page(&session).await;
+    assert_eq!((page.url, page.snapshot.sighting.standing), (None, Standing::Cancelled));
+    assert_eq!(scene.gateway.intents()[0].status, IntentStatus::Cancelled);
+    assert_eq!(code(scene.expire(&session).await), "checkout_session_not_open");
+}
+
+#[tokio::test]
+async fn a_pages_intent_can_be_cancelled_only_once_it_is_authorized() {
+    let scene = Scene::new();
+    let session = scene.session().await;
+    scene.gateway.decline_session(&session, "generic_decline");
+    let intent = scene.gateway.intents()[0].id.clone();
+    assert_eq!(code(scene.cancel(&intent).await), "payment_intent_unexpected_state");
+    scene.gateway.authorize_intent(&intent);
+    let again = GatewayCall {
+        generation: 2,
+        ..scene.call(Operation::CancelIntent { intent: intent.clone(), reason: "abandoned".to_owned() })
+    };
+    scene.perform(&again).await;
+    assert_eq!(scene.look(&intent).await.sighting.standing, Standing::Cancelled);
+}
