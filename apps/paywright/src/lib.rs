@@ -1,1 +1,12 @@
-//! 
+//! Paywright, the program: HTTP API, checkout page, worker and command line over the adapters.
+//!
+//! Start at [`cli`] for what the program can do, at [`wiring`] for which adapter stands behind which port, and at
+//! [`http::routes`] for the API.
+
+pub mod cli;
+mod commands;
+pub mod config;
+pub mod http;
+pub mod system;
+pub mod wiring;
+pub mod worker;

@@ -1,1 +1,21 @@
-fn main() {}
+//! `paywright-sandbox`: see `--help`.
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+/// A local, stateful Stripe for tests and development.
+#[derive(Parser)]
+#[command(name = "paywright-sandbox", version)]
+struct Command {
+    #[command(flatten)]
+    args: paywright_sandbox::cli::Args,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let command = Command::parse();
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    paywright_sandbox::cli::run(command.args).await
+}

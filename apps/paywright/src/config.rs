@@ -1,0 +1,351 @@
+//! Configuration: a file, overridden by the environment. Checked once at the start; secrets never print.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use paywright_domain::Mode;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+/// Everything that can be set. `paywright.toml`, then `PAYWRIGHT__SECTION__KEY`, then the usual names
+/// (`DATABASE_URL`, `STRIPE_...`); the later wins.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// `test` or `live`: which credentials are used, and which objects exist.
+    #[serde(deserialize_with = "mode")]
+    pub mode: Mode,
+    /// Where `paywright dev` keeps its database and sandbox.
+    pub data_dir: PathBuf,
+    /// The HTTP server.
+    pub http: Http,
+    /// The database.
+    pub database: Database,
+    /// The payment provider.
+    pub stripe: Stripe,
+    /// The local Stripe of `paywright dev`.
+    pub sandbox: Sandbox,
+    /// Orders.
+    pub orders: Orders,
+    /// The worker.
+    pub worker: Worker,
+    /// Logs.
+    pub log: Log,
+}
+
+/// The HTTP server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// The address to listen on.
+    pub bind: SocketAddr,
+    /// How browsers reach us, `https://pay.example.org`; by default the address we listen on.
+    pub public_url: Option<String>,
+    /// Threads.
+    pub workers: usize,
+    /// Seconds that requests under way get when we stop.
+    pub drain_seconds: u64,
+}
+
+/// The database.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// A PostgreSQL address. Without one, `paywright dev` starts its own.
+    pub url: Option<SecretString>,
+    /// Connections in the pool.
+    pub max_connections: u32,
+}
+
+/// The payment provider. Test and live credentials live side by side; `mode` picks.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stripe {
+    /// Stripe's address, to be changed for a sandbox only.
+    pub api_base: Option<String>,
+    /// Seconds that one call may take in all.
+    pub deadline_seconds: u64,
+    /// Play money.
+    #[serde(default)]
+    pub test: Credentials,
+    /// Real money.
+    #[serde(default)]
+    pub live: Credentials,
+}
+
+/// One mode's credentials.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// `sk_test_...` or a restricted key.
+    pub secret_key: Option<SecretString>,
+    /// `pk_test_...`; public.
+    pub publishable_key: Option<String>,
+    /// `whsec_...`, comma-separated while one is being rolled.
+    pub webhook_secret: Option<SecretString>,
+}
+
+/// The local Stripe of `paywright dev`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sandbox {
+    /// The address it listens on.
+    pub bind: SocketAddr,
+}
+
+/// Orders.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Orders {
+    /// Minutes that an order waits for money before it is cancelled.
+    pub expire_after_minutes: u32,
+}
+
+/// The worker.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Worker {
+    /// Received events handled at the same time.
+    pub webhooks: u32,
+    /// Calls to Stripe made at the same time.
+    pub effects: u32,
+}
+
+/// Logs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// Directives as in `RUST_LOG`.
+    pub filter: String,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is wrong with the configuration, in one line.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("configuration: {0}")]
+    Unreadable(String),
+    /// Something is missing.
+    #[error("{name} is not set: {why}")]
+    Missing {
+        /// Which.
+        name: &'static str,
+        /// What it is for.
+        why: &'static str,
+    },
+    /// Something is of the wrong kind.
+    #[error("{name} {problem}")]
+    Wrong {
+        /// Which.
+        name: &'static str,
+        /// What is wrong; never the value.
+        problem: String,
+    },
+}
+
+const DEFAULTS: &str = include_str!("defaults.toml");
+
+/// The usual names, and where they belong. The Stripe ones go to the credentials of the mode that is chosen.
+const STRIPE_NAMES: [(&str, &str); 3] = [
+    ("STRIPE_SECRET_KEY", "secret_key"),
+    ("STRIPE_PUBLISHABLE_KEY", "publishable_key"),
+    ("STRIPE_WEBHOOK_SECRET", "webhook_secret"),
+];
+
+impl Settings {
+    /// Reads the file (if given, or `paywright.toml` if there is one) and the environment.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unreadable`] names the key that is unknown or does not fit.
+    pub fn load(file: Option<&std::path::Path>) -> Result<Self, ConfigError> {
+        Self::from_sources(file, std::env::vars().collect())
+    }
+
+    /// The defaults alone: no file, no environment.
+    pub fn defaults() -> Self {
+        let source = config::File::from_str(DEFAULTS, config::FileFormat::Toml);
+        let built = config::Config::builder().add_source(source).build();
+        built.and_then(config::Config::try_deserialize).expect("the defaults are complete, as a test shows")
+    }
+
+    fn from_sources(
+        file: Option<&std::path::Path>,
+        env: std::collections::HashMap<String, String>,
+    ) -> Result<Self, ConfigError> {
+        let unreadable = |error: config::ConfigError| ConfigError::Unreadable(one_line(&error.to_string()));
+        let source = match file {
+            Some(path) => config::File::from(path).required(true),
+            None => config::File::new("paywright.toml", config::FileFormat::Toml).required(false),
+        };
+        let ours = config::Environment::with_prefix("PAYWRIGHT").prefix_separator("__").separator("__");
+        let mut builder = config::Config::builder()
+            .add_source(config::File::from_str(DEFAULTS, config::FileFormat::Toml))
+            .add_source(source.format(config::FileFormat::Toml))
+            .add_source(ours.try_parsing(true).source(Some(env.clone())));
+        let set = |name: &str| env.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+        for (name, key) in [("DATABASE_URL", "database.url"), ("STRIPE_API_BASE", "stripe.api_base")] {
+            if let Some(value) = set(name) {
+                builder = builder.set_override(key, value).map_err(unreadable)?;
+            }
+        }
+        let mode = builder.build_cloned().map_err(unreadable)?.get_string("mode").map_err(unreadable)?;
+        for (name, key) in STRIPE_NAMES {
+            if let Some(value) = set(name) {
+                builder = builder.set_override(format!("stripe.{mode}.{key}"), value).map_err(unreadable)?;
+            }
+        }
+        builder.build().and_then(config::Config::try_deserialize).map_err(unreadable)
+    }
+
+    /// The credentials of the chosen mode.
+    pub fn credentials(&self) -> &Credentials {
+        match self.mode {
+            Mode::Test => &self.stripe.test,
+            Mode::Live => &self.stripe.live,
+        }
+    }
+
+    /// The database's address.
+    ///
+    /// # Errors
+    /// [`ConfigError::Missing`] without one.
+    pub fn database_url(&self) -> Result<&SecretString, ConfigError> {
+        self.database.url.as_ref().ok_or(ConfigError::Missing {
+            name: "DATABASE_URL",
+            why: "the address of a PostgreSQL database (`paywright dev` brings its own)",
+        })
+    }
+}
+
+impl Credentials {
+    /// The secret key.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when there is none, or it is the other mode's.
+    pub fn secret_key(&self, mode: Mode) -> Result<&SecretString, ConfigError> {
+        let name = "STRIPE_SECRET_KEY";
+        let why = "Stripe's secret key of this mode (`paywright dev` needs none)";
+        let key = self.secret_key.as_ref().ok_or(ConfigError::Missing { name, why })?;
+        let fits = |mode: Mode| {
+            ["sk", "rk"].iter().any(|kind| key.expose_secret().starts_with(&format!("{kind}_{mode}_")))
+        };
+        let other = if mode == Mode::Test { Mode::Live } else { Mode::Test };
+        if fits(other) {
+            let problem = format!("is a {other} key, but mode is \"{mode}\"");
+            return Err(ConfigError::Wrong { name, problem });
+        }
+        if !fits(mode) {
+            let problem = format!("is no Stripe secret key: expected sk_{mode}_... or rk_{mode}_...");
+            return Err(ConfigError::Wrong { name, problem });
+        }
+        Ok(key)
+    }
+
+    /// The active webhook secrets, at least one.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when there is none: the check of signatures is never skipped.
+    pub fn webhook_secrets(&self) -> Result<Vec<SecretString>, ConfigError> {
+        let name = "STRIPE_WEBHOOK_SECRET";
+        let why = "the signing secret of the webhook endpoint; without it no event can be trusted";
+        let text = self.webhook_secret.as_ref().ok_or(ConfigError::Missing { name, why })?;
+        let secrets: Vec<_> =
+            text.expose_secret().split(',').map(str::trim).filter(|secret| !secret.is_empty()).collect();
+        if secrets.is_empty() {
+            return Err(ConfigError::Missing { name, why });
+        }
+        if secrets.iter().any(|secret| !secret.starts_with("whsec_") || secret.len() < 12) {
+            let problem = "is no webhook signing secret: expected whsec_...".to_owned();
+            return Err(ConfigError::Wrong { name, problem });
+        }
+        Ok(secrets.into_iter().map(SecretString::from).collect())
+    }
+}
+
+fn mode<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| serde::de::Error::custom("mode must be \"test\" or \"live\""))
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn load(env: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+        let file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<HashMap<_, _>>();
+        Settings::from_sources(Some(file.path()), env)
+    }
+
+    #[test]
+    fn the_environment_overrides_the_defaults() {
+        let settings = load(&[
+            ("PAYWRIGHT__HTTP__BIND", "127.0.0.1:9999"),
+            ("PAYWRIGHT__DATA_DIR", "/somewhere"),
+            ("DATABASE_URL", "postgres://db/x"),
+            ("STRIPE_SECRET_KEY", "sk_test_abc"),
+        ])
+        .unwrap();
+        assert_eq!(settings.http.bind.port(), 9999);
+        assert_eq!(settings.data_dir, PathBuf::from("/somewhere"));
+        assert_eq!(settings.database_url().unwrap().expose_secret(), "postgres://db/x");
+        assert!(settings.credentials().secret_key(Mode::Test).is_ok());
+    }
+
+    #[test]
+    fn the_defaults_are_complete() {
+        assert_eq!(Settings::defaults().http.bind.port(), 8080);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = load(&[("PAYWRIGHT__HTTP__BIMD", "x")]).unwrap_err();
+        assert!(error.to_string().contains("bimd"), "{error}");
+    }
+
+    /// Covers: S-1.
+    #[test]
+    fn a_key_of_the_other_mode_is_refused_in_one_line_without_the_key() {
+        let live = format!("sk_{}_abcdefgh", "live");
+        let settings = load(&[("STRIPE_SECRET_KEY", &live)]).unwrap();
+        let error = settings.credentials().secret_key(Mode::Test).unwrap_err().to_string();
+        assert_eq!(error, "STRIPE_SECRET_KEY is a live key, but mode is \"test\"");
+        let settings = load(&[("PAYWRIGHT__MODE", "live"), ("STRIPE_SECRET_KEY", "sk_test_abcdefgh")]).unwrap();
+        assert!(settings.credentials().secret_key(Mode::Live).is_err());
+    }
+
+    /// Covers: fault 44.
+    #[test]
+    fn a_missing_or_empty_webhook_secret_is_an_error() {
+        for value in [None, Some(""), Some(" , "), Some("secret")] {
+            let env: Vec<_> = value.map(|value| ("STRIPE_WEBHOOK_SECRET", value)).into_iter().collect();
+            assert!(load(&env).unwrap().credentials().webhook_secrets().is_err(), "{value:?}");
+        }
+        let both = load(&[("STRIPE_WEBHOOK_SECRET", "whsec_oneone, whsec_twotwo")]).unwrap();
+        assert_eq!(both.credentials().webhook_secrets().unwrap().len(), 2);
+    }
+
+    /// Covers: fault 134.
+    #[test]
+    fn secrets_do_not_print() {
+        let settings =
+            load(&[("STRIPE_SECRET_KEY", "sk_test_canary"), ("DATABASE_URL", "postgres://canary@db")]).unwrap();
+        assert!(!format!("{settings:?}").contains("canary"));
+    }
+}

@@ -1,0 +1,53 @@
+//! Who calls: bearer keys, stored hashed, with scopes.
+
+use actix_web::{HttpRequest, http::StatusCode, http::header};
+use paywright_domain::{Actor, ApiKeyId};
+
+use super::problem::Problem;
+use crate::wiring::App;
+
+/// An authenticated client.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Which key.
+    pub key: ApiKeyId,
+}
+
+impl Caller {
+    /// As the audit trail names it.
+    pub fn actor(&self) -> Actor {
+        Actor::ApiKey(self.key)
+    }
+}
+
+/// Authenticates a request and checks that its key may do `scope`.
+///
+/// # Errors
+/// 401 without a key that is known, of this mode and not revoked; 403 when the key lacks the scope; 503 when the
+/// database is away (no grant is remembered).
+pub async fn caller(app: &App, request: &HttpRequest, scope: &str) -> Result<Caller, Problem> {
+    let header = request.headers().get(header::AUTHORIZATION).ok_or_else(|| {
+        unauthorized("send your API key as \"Authorization: Bearer pw_test_...\"")
+    })?;
+    let secret = header
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, secret)| secret.trim())
+        .ok_or_else(|| unauthorized("the Authorization header must be \"Bearer\" and a key"))?;
+    let prefix = format!("pw_{}_", app.settings.mode);
+    if !secret.starts_with(&prefix) {
+        return Err(unauthorized(&format!("this server takes {} keys ({prefix}...)", app.settings.mode)));
+    }
+    let key = app.api_keys.find(secret).await?.ok_or_else(|| unauthorized("unknown or revoked API key"))?;
+    if !key.may(scope) {
+        let problem = Problem::new(StatusCode::FORBIDDEN, "missing_scope", "The key may not do this");
+        return Err(problem.detail(format!("this needs the scope {scope}")));
+    }
+    Ok(Caller { key: key.id })
+}
+
+fn unauthorized(detail: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "Who are you?").detail(detail)
+}

@@ -1,0 +1,9 @@
+//! The HTTP side: parse, call a use case, present.
+
+pub mod auth;
+pub mod body;
+pub mod idempotent;
+pub mod present;
+pub mod problem;
+pub mod routes;
+pub mod server;

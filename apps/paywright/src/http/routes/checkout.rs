@@ -1,0 +1,222 @@
+//! The order's own page: what is bought, a button to pay, and the true state. The token in its address is the only
+//! credential; nothing that the address says besides is believed.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
+use askama::Template;
+use paywright_domain::{
+    Actor, Channel, OperationId, Order, OrderState, PaymentState, ReturnUrls,
+    ports::{OrderView, Reader},
+    usecase::{StartPaymentError, Way},
+};
+
+use crate::{
+    http::{present::checkout_url, problem::Problem},
+    wiring::App,
+};
+
+#[derive(Template)]
+#[template(path = "checkout.html")]
+struct Page {
+    reference: String,
+    lines: Vec<PageLine>,
+    total: String,
+    standing: Standing,
+    decline: Option<String>,
+    notice: Option<&'static str>,
+    path: String,
+    test_mode: bool,
+}
+
+struct PageLine {
+    name: String,
+    quantity: u32,
+    total: String,
+}
+
+/// What the page says of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Standing {
+    /// Names the standing for scripts and styles.
+    name: &'static str,
+    headline: &'static str,
+    text: &'static str,
+    can_pay: bool,
+    /// Whether the page may still change by itself.
+    settled: bool,
+}
+
+impl Standing {
+    fn of(view: &OrderView) -> Self {
+        let of = |name, headline, text, can_pay, settled| Self { name, headline, text, can_pay, settled };
+        let order = &view.order;
+        let underway = view.payments.iter().any(|payment| {
+            matches!(payment.state, PaymentState::Processing | PaymentState::RequiresAction)
+        });
+        match order.state {
+            OrderState::Pending | OrderState::PaymentProcessing if order.cancellation.is_some() => {
+                of("cancelling", "This order is being cancelled", "Please do not pay it.", false, false)
+            }
+            OrderState::Pending | OrderState::PaymentProcessing if underway => of(
+                "processing",
+                "Your payment is being processed",
+                "This page updates by itself as soon as we know.",
+                true,
+                false,
+            ),
+            OrderState::Pending | OrderState::PaymentProcessing => {
+                of("unpaid", "Not paid yet", "You pay on Stripe's secure page.", true, false)
+            }
+            OrderState::Authorized => {
+                of("authorized", "Your payment is reserved", "It is taken when your order ships.", false, false)
+            }
+            OrderState::Paid => of("paid", "Paid, thank you", "We are preparing your order.", false, true),
+            OrderState::FulfillmentStarted => {
+                of("paid", "Paid, thank you", "Your order is being prepared.", false, true)
+            }
+            OrderState::Shipped => of("shipped", "On its way", "Your order was shipped.", false, true),
+            OrderState::Completed => of("completed", "Completed", "Enjoy what you bought.", false, true),
+            OrderState::Cancelled => of("cancelled", "Cancelled", "This order was cancelled.", false, true),
+            OrderState::Refunded => of("refunded", "Refunded", "Your money was given back.", false, true),
+        }
+    }
+}
+
+pub(super) async fn page(app: web::Data<App>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let view = find(&app, &path).await?;
+    Ok(render(&app, &view, None, StatusCode::OK))
+}
+
+fn render(app: &App, view: &OrderView, notice: Option<&'static str>, status: StatusCode) -> HttpResponse {
+    let order = &view.order;
+    let standing = Standing::of(view);
+    let line = |item: &paywright_domain::OrderItem| PageLine {
+        name: item.name.clone(),
+        quantity: item.quantity,
+        total: item.total().map_or_else(|_| String::new(), |total| total.to_string()),
+    };
+    let page = Page {
+        reference: order.id.to_string(),
+        lines: order.items.iter().map(line).collect(),
+        total: order.total.to_string(),
+        standing,
+        decline: view.declines.last().filter(|_| standing.can_pay).map(|decline| decline.refusal.message.clone()),
+        notice,
+        path: format!("/checkout/{}", order.token),
+        test_mode: order.mode == paywright_domain::Mode::Test,
+    };
+    let html = page.render().expect("the template only prints text");
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
+         base-uri 'none'; frame-ancestors 'none'; form-action 'self' {}",
+        app.checkout_origins
+    );
+    HttpResponse::build(status)
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CONTENT_SECURITY_POLICY, policy))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(html)
+}
+
+/// Starts, or goes on with, the payment on the hosted page, and sends the shopper there.
+pub(super) async fn pay(
+    app: web::Data<App>,
+    request: HttpRequest,
+    path: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    same_origin(&request)?;
+    let order = find(&app, &path).await?.order;
+    let page = checkout_url(&order, &app.public_url);
+    let (work_app, id) = (app.clone(), order.id);
+    let urls = ReturnUrls { success: page.clone(), cancel: page };
+    let started = actix_web::rt::spawn(async move { start(&work_app, &order, urls).await }).await;
+    let notice = match started.map_err(|error| Problem::bug(&error))? {
+        Ok(url) => return Ok(see_other(&url)),
+        // Paid, cancelled: the page says so.
+        Err(StartPaymentError::Illegal(_)) => return Ok(see_other(&format!("/checkout/{}", path.as_str()))),
+        Err(StartPaymentError::InProgress) => "Another window is at this payment. Please try again in a moment.",
+        Err(error) => {
+            let problem = Problem::from(error);
+            tracing::warn!(order.id = %id, code = %problem, "a shopper could not start a payment");
+            "Stripe cannot be reached just now. Nothing was charged. Please try again in a moment."
+        }
+    };
+    let view = find(&app, &path).await?;
+    Ok(render(&app, &view, Some(notice), StatusCode::SERVICE_UNAVAILABLE))
+}
+
+/// Two windows may press the button at the same time: the second waits a little for the first.
+async fn start(app: &App, order: &Order, urls: ReturnUrls) -> Result<String, StartPaymentError> {
+    const TRIES: u32 = 10;
+    for attempt in 1.. {
+        let operation: OperationId = app.ports.new_id();
+        let channel = Channel::Checkout(urls.clone());
+        match app.start_payment.run(operation, Actor::Shopper, order.id, channel).await {
+            Ok(started) => {
+                return match started.way {
+                    Way::Page(url) => Ok(url),
+                    Way::ClientSecret(_) => Err(StartPaymentError::InProgress),
+                };
+            }
+            Err(StartPaymentError::InProgress) if attempt < TRIES => {
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(StartPaymentError::InProgress)
+}
+
+/// What the page's script asks until the order is settled.
+pub(super) async fn state(app: web::Data<App>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let view = find(&app, &path).await?;
+    let standing = Standing::of(&view);
+    let declines = view.declines.len();
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(serde_json::json!({
+        "state": view.order.state.to_string(),
+        "standing": standing.name,
+        "settled": standing.settled,
+        // Changes whenever the page would.
+        "tag": format!("{}:{declines}", standing.name),
+    })))
+}
+
+async fn find(app: &App, token: &str) -> Result<OrderView, Problem> {
+    let well_formed = token.len() <= 64 && token.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let order = if well_formed { app.ports.store.order_by_token(token).await? } else { None };
+    let order = order.filter(|order| order.mode == app.settings.mode).ok_or_else(|| Problem::not_found("order"))?;
+    let view = app.store.order_view(order.mode, order.id).await?;
+    view.ok_or_else(|| Problem::not_found("order"))
+}
+
+/// A form that another site sends is refused. Browsers set these headers themselves; without any, it is no browser.
+fn same_origin(request: &HttpRequest) -> Result<(), Problem> {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let fine = match (header("sec-fetch-site"), header("origin"), header("host")) {
+        (Some(site), _, _) => matches!(site, "same-origin" | "none"),
+        (None, Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, origin)| origin == host),
+        (None, _, _) => true,
+    };
+    let problem = || Problem::new(StatusCode::FORBIDDEN, "cross_site", "Another site sent this form");
+    if fine { Ok(()) } else { Err(problem()) }
+}
+
+fn see_other(url: &str) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((header::LOCATION, url)).finish()
+}
+
+/// The page's style and script, compiled in.
+pub(super) async fn asset(name: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let (kind, text) = match name.as_str() {
+        "checkout.css" => ("text/css; charset=utf-8", include_str!("../../../assets/checkout.css")),
+        "checkout.js" => ("text/javascript; charset=utf-8", include_str!("../../../assets/checkout.js")),
+        _ => return Err(Problem::not_found("asset")),
+    };
+    Ok(HttpResponse::Ok()
+        .content_type(kind)
+        .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
+        .body(text))
+}

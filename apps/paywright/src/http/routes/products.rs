@@ -1,0 +1,172 @@
+use actix_web::{HttpRequest, HttpResponse, web};
+use paywright_domain::{
+    Currency, Metadata, Money, OperationId, Product, ProductId, Version, check_metadata, check_text,
+    ports::{Catalogue, Page, StoreError},
+};
+use serde::Deserialize;
+
+use crate::{
+    http::{
+        auth,
+        body::{self, Body},
+        idempotent::{self, Answer},
+        present::{List, ProductJson},
+        problem::Problem,
+    },
+    wiring::App,
+};
+
+const NAME_MAX: usize = 250;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewProduct {
+    name: String,
+    unit_amount: u64,
+    currency: Currency,
+    #[serde(default = "yes")]
+    active: bool,
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Edit {
+    name: Option<String>,
+    unit_amount: Option<u64>,
+    active: Option<bool>,
+    metadata: Option<Metadata>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Paging {
+    limit: Option<u32>,
+    starting_after: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+pub(super) async fn add(
+    app: web::Data<App>,
+    request: HttpRequest,
+    bytes: Body,
+) -> Result<HttpResponse, Problem> {
+    let caller = auth::caller(&app, &request, "products:write").await?;
+    let new: NewProduct = body::json(&request, &bytes)?;
+    let work = {
+        let app = app.clone();
+        move |operation| async move { insert(&app, operation, new).await }
+    };
+    Ok(idempotent::once(&app, &caller, &request, &bytes, work).await?.respond())
+}
+
+async fn insert(app: &App, operation: OperationId, new: NewProduct) -> Result<Answer, Problem> {
+    let product = Product {
+        id: ProductId::from_uuid(operation.uuid()),
+        mode: app.settings.mode,
+        version: Version::FIRST,
+        name: new.name,
+        unit_price: price(new.unit_amount, new.currency)?,
+        active: new.active,
+        metadata: new.metadata,
+        created_at: app.ports.clock.now(),
+    };
+    check(&product)?;
+    let product = app.store.add(product).await?;
+    Ok(Answer::created(ProductJson::from(&product)))
+}
+
+pub(super) async fn show(
+    app: web::Data<App>,
+    request: HttpRequest,
+    path: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    auth::caller(&app, &request, "products:read").await?;
+    let product = find(&app, &path).await?;
+    Ok(HttpResponse::Ok().json(ProductJson::from(&product)))
+}
+
+pub(super) async fn list(app: web::Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    auth::caller(&app, &request, "products:read").await?;
+    let paging: Paging = body::query(&request)?;
+    let page = page(paging.limit, paging.starting_after.as_deref(), "product")?;
+    let listed = Catalogue::list(&app.store, app.settings.mode, page).await?;
+    let data = listed.rows.iter().map(ProductJson::from).collect();
+    Ok(HttpResponse::Ok().json(List::new(data, listed.has_more)))
+}
+
+pub(super) async fn edit(
+    app: web::Data<App>,
+    request: HttpRequest,
+    path: web::Path<String>,
+    bytes: Body,
+) -> Result<HttpResponse, Problem> {
+    auth::caller(&app, &request, "products:write").await?;
+    let edit: Edit = body::json(&request, &bytes)?;
+    for _ in 0..8 {
+        let edited = edit.apply(find(&app, &path).await?)?;
+        match app.store.replace(edited.clone()).await {
+            Ok(()) => return Ok(HttpResponse::Ok().json(ProductJson::from(&edited))),
+            Err(StoreError::Conflict) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(StoreError::Conflict.into())
+}
+
+impl Edit {
+    fn apply(&self, product: Product) -> Result<Product, Problem> {
+        let currency = product.unit_price.currency();
+        let edited = Product {
+            version: Version::from_number(product.version.number() + 1),
+            name: self.name.clone().unwrap_or(product.name),
+            unit_price: self.unit_amount.map_or(Ok(product.unit_price), |minor| price(minor, currency))?,
+            active: self.active.unwrap_or(product.active),
+            metadata: self.metadata.clone().unwrap_or(product.metadata),
+            ..product
+        };
+        check(&edited)?;
+        Ok(edited)
+    }
+}
+
+fn check(product: &Product) -> Result<(), Problem> {
+    check_text("name", &product.name, NAME_MAX)?;
+    Ok(check_metadata(&product.metadata)?)
+}
+
+fn price(minor: u64, currency: Currency) -> Result<Money, Problem> {
+    let wrong = |detail: String| Problem::invalid("unit_amount", detail);
+    if minor == 0 || minor > currency.maximum() {
+        return Err(wrong(format!("must be 1 to {} minor units", currency.maximum())));
+    }
+    if !minor.is_multiple_of(currency.step()) {
+        return Err(wrong(format!("must be a multiple of {} in {currency}", currency.step())));
+    }
+    Money::from_minor(minor, currency).map_err(|error| wrong(error.to_string()))
+}
+
+async fn find(app: &App, id: &str) -> Result<Product, Problem> {
+    let id = body::id(id, "product")?;
+    app.store.product(app.settings.mode, id).await?.ok_or_else(|| Problem::not_found("product"))
+}
+
+/// The part of a list that `limit` and `starting_after` name.
+pub(super) fn page<T: std::str::FromStr>(
+    limit: Option<u32>,
+    after: Option<&str>,
+    what: &str,
+) -> Result<Page<T>, Problem> {
+    let limit = limit.unwrap_or(20);
+    if !(1..=100).contains(&limit) {
+        return Err(Problem::invalid("limit", "must be 1 to 100"));
+    }
+    let after = after
+        .map(|text| text.parse().map_err(|_| Problem::invalid("starting_after", format!("is no id of a {what}"))))
+        .transpose()?;
+    Ok(Page { limit, after })
+}

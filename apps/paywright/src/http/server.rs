@@ -1,0 +1,107 @@
+//! The HTTP server: limits, request ids, headers, and the routes.
+
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use actix_web::{
+    App as ActixApp, HttpServer,
+    body::{BodySize, BoxBody, MessageBody},
+    dev::{Server, ServiceRequest, ServiceResponse},
+    http::{StatusCode, header},
+    middleware::{DefaultHeaders, Next, from_fn},
+    web,
+};
+use tracing_actix_web::{RequestId, TracingLogger};
+
+use super::{problem::Problem, routes};
+use crate::wiring::App;
+
+/// How long a client may take to send a request's head.
+const HEAD_DEADLINE: Duration = Duration::from_secs(5);
+/// Connections at the same time, for each thread.
+const CONNECTIONS_MAX: usize = 5_000;
+
+/// Starts serving on `listener`. The caller awaits the server and stops it by its handle.
+///
+/// # Errors
+/// When the socket cannot be used.
+pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
+    let (workers, drain) = (app.settings.http.workers, app.settings.http.drain_seconds);
+    let data = web::Data::from(app);
+    let server = HttpServer::new(move || {
+        ActixApp::new()
+            .app_data(data.clone())
+            .wrap(
+                DefaultHeaders::new()
+                    .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+                    .add((header::REFERRER_POLICY, "no-referrer"))
+                    .add((header::X_FRAME_OPTIONS, "DENY")),
+            )
+            .wrap(from_fn(finish))
+            .wrap(TracingLogger::<Span>::new())
+            .configure(routes::configure)
+            .default_service(web::to(async || Err::<String, _>(Problem::not_found("route"))))
+    });
+    Ok(server
+        .workers(workers)
+        .max_connections(CONNECTIONS_MAX)
+        .client_request_timeout(HEAD_DEADLINE)
+        .shutdown_timeout(drain)
+        .disable_signals()
+        .listen(listener)?
+        .run())
+}
+
+/// Names the request in its answer, and turns bare refusals of the framework (405 for example) into problems.
+async fn finish(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    use actix_web::HttpMessage as _;
+    let id = request.extensions().get::<RequestId>().map(ToString::to_string);
+    let mut response = next.call(request).await?.map_into_boxed_body();
+    let status = response.status();
+    if status.is_client_error() && response.response().body().size() == BodySize::Sized(0) {
+        let problem = match status {
+            StatusCode::METHOD_NOT_ALLOWED => {
+                Problem::new(status, "method_not_allowed", "The route does not take this method")
+            }
+            _ => Problem::new(status, "bad_request", "The request cannot be read"),
+        };
+        let (request, _) = response.into_parts();
+        let answer = actix_web::ResponseError::error_response(&problem);
+        response = ServiceResponse::new(request, answer);
+    }
+    if let Some(id) = id.and_then(|id| header::HeaderValue::from_str(&id).ok()) {
+        response.headers_mut().insert(header::HeaderName::from_static("x-request-id"), id);
+    }
+    Ok(response)
+}
+
+/// One span a request: method, route and id; never the path's token, a query string or a header.
+struct Span;
+
+impl tracing_actix_web::RootSpanBuilder for Span {
+    fn on_request_start(request: &ServiceRequest) -> tracing::Span {
+        use actix_web::HttpMessage as _;
+        let id = request.extensions().get::<RequestId>().map(ToString::to_string);
+        let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
+        tracing::info_span!(
+            "request",
+            method = %request.method(),
+            route,
+            request.id = id,
+            status = tracing::field::Empty
+        )
+    }
+
+    fn on_request_end<B: MessageBody>(
+        span: tracing::Span,
+        outcome: &Result<ServiceResponse<B>, actix_web::Error>,
+    ) {
+        let status = match outcome {
+            Ok(response) => response.status(),
+            Err(error) => error.as_response_error().status_code(),
+        };
+        span.record("status", status.as_u16());
+    }
+}

@@ -1,0 +1,114 @@
+//! The wiring: which adapter stands behind which port. The only place that names two of them.
+
+use std::{sync::Arc, time::Duration};
+
+use paywright_domain::{
+    ports::{Clock, Gateway, Queue, Store},
+    usecase::{AdvanceOrder, CancelOrder, PerformCall, PlaceOrder, Policy, Ports, RecordEvent, StartPayment},
+};
+use paywright_postgres::{ApiKeys, IdempotencyKeys, PoolOptions, Postgres};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{
+    config::Settings,
+    system::{OsEntropy, SystemClock},
+};
+
+/// Everything a request or a job needs.
+pub struct App {
+    /// The configuration.
+    pub settings: Settings,
+    /// How browsers reach us, without a slash at the end.
+    pub public_url: String,
+    /// Where the checkout page may send shoppers, for its content security policy.
+    pub checkout_origins: String,
+    /// The active webhook secrets.
+    pub webhook_secrets: Vec<SecretString>,
+    /// The ports.
+    pub ports: Ports,
+    /// PostgreSQL, for reads and for what belongs to the API alone.
+    pub store: Postgres,
+    /// API keys.
+    pub api_keys: ApiKeys,
+    /// Idempotency keys.
+    pub idempotency_keys: IdempotencyKeys,
+    /// Places orders.
+    pub place_order: PlaceOrder,
+    /// Starts payments.
+    pub start_payment: StartPayment,
+    /// Cancels orders.
+    pub cancel_order: CancelOrder,
+    /// Fulfils orders.
+    pub advance_order: AdvanceOrder,
+    /// Reads events.
+    pub record_event: RecordEvent,
+    /// Calls Stripe.
+    pub perform_call: PerformCall,
+}
+
+impl App {
+    /// Wires the application over a database that answers.
+    ///
+    /// # Errors
+    /// One line about a missing or wrong credential.
+    pub fn new(settings: Settings, store: Postgres, public_url: String) -> anyhow::Result<Self> {
+        let credentials = settings.credentials();
+        let webhook_secrets = credentials.webhook_secrets()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let stripe = paywright_stripe::Stripe::new(stripe_settings(&settings)?, Arc::clone(&clock))?;
+        let gateway: Arc<dyn Gateway> = Arc::new(stripe);
+        let (shared, queue): (Arc<dyn Store>, Arc<dyn Queue>) = (Arc::new(store.clone()), Arc::new(store.clone()));
+        let ports =
+            Ports { store: shared, queue, gateway, clock, entropy: Arc::new(OsEntropy) };
+        let policy = Policy {
+            mode: settings.mode,
+            order_lifetime: time::Duration::minutes(i64::from(settings.orders.expire_after_minutes)),
+            call_held_for: time::Duration::seconds(5 + i64::try_from(settings.stripe.deadline_seconds)?),
+        };
+        Ok(Self {
+            checkout_origins: checkout_origins(&settings),
+            public_url,
+            webhook_secrets,
+            api_keys: ApiKeys::new(&store),
+            idempotency_keys: IdempotencyKeys::new(&store),
+            place_order: PlaceOrder::new(ports.clone(), policy.clone()),
+            start_payment: StartPayment::new(ports.clone(), policy.clone()),
+            cancel_order: CancelOrder::new(ports.clone(), policy.clone()),
+            advance_order: AdvanceOrder::new(ports.clone(), policy.clone()),
+            record_event: RecordEvent::new(ports.clone()),
+            perform_call: PerformCall::new(ports.clone(), policy),
+            ports,
+            store,
+            settings,
+        })
+    }
+}
+
+/// Connects to the configured database.
+///
+/// # Errors
+/// One line: the address is missing or wrong, or the database does not answer.
+pub async fn connect(settings: &Settings) -> anyhow::Result<Postgres> {
+    let options = PoolOptions { max: settings.database.max_connections, ..PoolOptions::default() };
+    let store = Postgres::connect(settings.database_url()?.expose_secret(), options).await?;
+    Ok(store)
+}
+
+fn stripe_settings(settings: &Settings) -> anyhow::Result<paywright_stripe::Settings> {
+    let key = settings.credentials().secret_key(settings.mode)?.clone();
+    let mut stripe = paywright_stripe::Settings::new(key, settings.mode);
+    if let Some(base) = &settings.stripe.api_base {
+        stripe.api_base.clone_from(base);
+    }
+    stripe.deadline = Duration::from_secs(settings.stripe.deadline_seconds);
+    Ok(stripe)
+}
+
+/// Stripe's hosted page, and the sandbox's if there is one.
+fn checkout_origins(settings: &Settings) -> String {
+    let stripe = "https://checkout.stripe.com";
+    match &settings.stripe.api_base {
+        Some(base) => format!("{stripe} {}", base.trim_end_matches('/')),
+        None => stripe.to_owned(),
+    }
+}

@@ -1,0 +1,155 @@
+//! The worker: claims jobs, runs the use case of each, and says when to try again.
+
+mod backoff;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::FutureExt as _;
+use paywright_domain::{
+    Lease,
+    ports::{Job, QueueName, StoreError, Task},
+    usecase::{CancelOrderError, ErrorKind, PerformCallError, RecordEventError},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{http::problem::chain, wiring::App};
+
+/// How long a claim lasts beyond the deadline of a call to Stripe.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
+/// How long to wait for news when there is nothing to do. A hint from the database ends it early.
+const IDLE: Duration = Duration::from_millis(500);
+/// How long to wait after the database failed.
+const TROUBLE: Duration = Duration::from_secs(2);
+
+/// Runs one loop a queue until `stop`, then waits for the jobs under way.
+pub async fn run(app: Arc<App>, stop: CancellationToken) {
+    let tracker = TaskTracker::new();
+    for queue in [QueueName::Webhooks, QueueName::Effects] {
+        tracker.spawn(drive(Arc::clone(&app), queue, stop.clone()));
+    }
+    tracker.close();
+    tracker.wait().await;
+}
+
+/// Claims as many jobs as there are idle hands.
+async fn drive(app: Arc<App>, queue: QueueName, stop: CancellationToken) {
+    let hands = match queue {
+        QueueName::Webhooks => app.settings.worker.webhooks,
+        QueueName::Effects => app.settings.worker.effects,
+    };
+    let idle_hands = Arc::new(Semaphore::new(hands as usize));
+    let (tracker, mut hints) = (TaskTracker::new(), app.store.listener());
+    while !stop.is_cancelled() {
+        let free = free_hands(&idle_hands).await;
+        let limit = u32::try_from(free.len()).unwrap_or(u32::MAX);
+        let pause = match app.ports.queue.claim(queue, limit, lease(&app)).await {
+            Ok(jobs) if jobs.is_empty() => Some(IDLE),
+            Ok(jobs) => {
+                for (job, hand) in jobs.into_iter().zip(free) {
+                    let app = Arc::clone(&app);
+                    tracker.spawn(async move {
+                        work(&app, job).await;
+                        drop(hand);
+                    });
+                }
+                None
+            }
+            Err(error) => {
+                tracing::warn!(error = chain(&error), %queue, "cannot claim jobs");
+                Some(TROUBLE)
+            }
+        };
+        if let Some(pause) = pause {
+            tokio::select! {
+                () = hints.wait(pause) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+    tracker.close();
+    tracker.wait().await;
+}
+
+/// At least one, and all others that have nothing to do.
+async fn free_hands(hands: &Arc<Semaphore>) -> Vec<OwnedSemaphorePermit> {
+    let one = Arc::clone(hands).acquire_owned().await.expect("the semaphore is never closed");
+    let mut free = vec![one];
+    while let Ok(another) = Arc::clone(hands).try_acquire_owned() {
+        free.push(another);
+    }
+    free
+}
+
+fn lease(app: &App) -> time::Duration {
+    let seconds = Duration::from_secs(app.settings.stripe.deadline_seconds) + LEASE_MARGIN;
+    time::Duration::try_from(seconds).unwrap_or(time::Duration::MINUTE)
+}
+
+/// What a failed job comes to.
+enum Verdict {
+    /// Try again later.
+    Retry(String),
+    /// Trying again cannot help: keep it for a person.
+    Bury(String),
+    /// Somebody else has it.
+    Leave,
+}
+
+/// Runs one job. A panic in it is one failed attempt.
+async fn work(app: &App, job: Job) {
+    let run = std::panic::AssertUnwindSafe(perform(app, &job)).catch_unwind().await;
+    let verdict = match run {
+        Ok(Ok(())) => return,
+        Ok(Err(verdict)) => verdict,
+        Err(_) => Verdict::Retry("panicked".to_owned()),
+    };
+    let settled = match verdict {
+        Verdict::Leave => return,
+        Verdict::Bury(reason) => bury(app, job.lease, &job, &reason).await,
+        Verdict::Retry(reason) => match backoff::delay(&job.task, job.attempts, jitter(app)) {
+            Some(delay) => {
+                tracing::warn!(job.id = %job.lease.job, attempts = job.attempts, %reason, ?delay, "job failed");
+                app.ports.queue.retry(job.lease, delay, &reason).await
+            }
+            None => bury(app, job.lease, &job, &reason).await,
+        },
+    };
+    // Its lease ends by itself, and it is tried again then.
+    if let Err(error) = settled {
+        tracing::warn!(job.id = %job.lease.job, error = chain(&error), "cannot give a job back");
+    }
+}
+
+async fn bury(app: &App, lease: Lease, job: &Job, reason: &str) -> Result<(), StoreError> {
+    tracing::error!(job.id = %lease.job, task = ?job.task, attempts = job.attempts, reason, "job is dead");
+    app.ports.queue.bury(lease, reason).await
+}
+
+async fn perform(app: &App, job: &Job) -> Result<(), Verdict> {
+    match &job.task {
+        Task::ReadEvent(event) => app.record_event.run(job.lease, event).await.map(drop).map_err(|error| {
+            match (&error, error.kind()) {
+                (RecordEventError::Store(StoreError::LeaseLost), _) => Verdict::Leave,
+                (_, ErrorKind::Invalid) => Verdict::Bury(chain(&error)),
+                _ => Verdict::Retry(chain(&error)),
+            }
+        }),
+        Task::PerformCall(_) => app.perform_call.run(job.lease).await.map(drop).map_err(|error| match error {
+            PerformCallError::Store(StoreError::LeaseLost) => Verdict::Leave,
+            PerformCallError::TooOld => Verdict::Bury(chain(&error)),
+            error => Verdict::Retry(chain(&error)),
+        }),
+        Task::ExpireOrder(order) => app.cancel_order.expire(job.lease, *order).await.map_err(|error| match error {
+            CancelOrderError::Store(StoreError::LeaseLost) => Verdict::Leave,
+            error => Verdict::Retry(chain(&error)),
+        }),
+    }
+}
+
+/// A number from 0 to 999.
+fn jitter(app: &App) -> u32 {
+    let mut bytes = [0; 4];
+    app.ports.entropy.fill(&mut bytes);
+    u32::from_le_bytes(bytes) % 1000
+}

@@ -1,0 +1,188 @@
+//! `/_sandbox/...`: the control API. JSON in, JSON out.
+
+use actix_web::{HttpResponse, web};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::api::{BODY_MAX, refuse, write};
+use super::shell::Shell;
+use crate::model::checkout_session::{Authenticate, PayDetails};
+use crate::model::control::ClockCommand;
+use crate::model::error::ApiError;
+use crate::model::{Control, Mode, Response};
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/health", web::get().to(health))
+        .route("/checkout/sessions/{id}/pay", web::post().to(pay_session))
+        .route("/payment_intents/{id}/pay", web::post().to(pay_intent))
+        .route("/payment_intents/{id}/authenticate", web::post().to(authenticate))
+        .route("/deliveries", web::get().to(deliveries))
+        .route("/events/{id}/resend", web::post().to(resend))
+        .route("/clock", web::get().to(clock))
+        .route("/clock", web::post().to(move_clock))
+        .route("/reset", web::post().to(reset));
+}
+
+async fn health(shell: web::Data<Shell>) -> HttpResponse {
+    let body = shell.read(|model, wall| {
+        json!({
+            "status": "ok",
+            "api_version": crate::model::API_VERSION,
+            "now": model.clock.at(wall).seconds(),
+            "payment_intents": model.world(Mode::Test).payment_intents.len(),
+            "events": model.world(Mode::Test).events.len(),
+            "deliveries_open": model.world(Mode::Test).deliveries.open_count(),
+        })
+    });
+    write(Response::json(200, &body))
+}
+
+async fn pay_session(id: web::Path<String>, payload: web::Payload, shell: web::Data<Shell>) -> HttpResponse {
+    match json_body::<PayDetails>(payload).await {
+        Ok(details) => write(shell.control(Control::PaySession { session: id.into_inner(), details })),
+        Err(error) => refuse(&error),
+    }
+}
+
+async fn pay_intent(id: web::Path<String>, payload: web::Payload, shell: web::Data<Shell>) -> HttpResponse {
+    match json_body::<PayDetails>(payload).await {
+        Ok(details) => write(shell.control(Control::PayIntent { intent: id.into_inner(), details })),
+        Err(error) => refuse(&error),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuthenticateBody {
+    outcome: Authenticate,
+}
+
+async fn authenticate(id: web::Path<String>, payload: web::Payload, shell: web::Data<Shell>) -> HttpResponse {
+    match json_body::<AuthenticateBody>(payload).await {
+        Ok(body) => {
+            write(shell.control(Control::Authenticate { intent: id.into_inner(), outcome: body.outcome }))
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+#[derive(Deserialize)]
+struct Limit {
+    limit: Option<usize>,
+}
+
+async fn deliveries(query: web::Query<Limit>, shell: web::Data<Shell>) -> HttpResponse {
+    let limit = query.limit.unwrap_or(100).min(crate::model::delivery::LOG_MAX);
+    let body = shell.read(|model, _| {
+        let attempts = |mode| model.world(mode).deliveries.attempts();
+        let mut newest: Vec<_> = attempts(Mode::Test).chain(attempts(Mode::Live)).collect();
+        newest.sort_by_key(|attempt| std::cmp::Reverse(attempt.at));
+        let data: Vec<Value> = newest.into_iter().take(limit).map(|attempt| attempt.render()).collect();
+        let waiting: Vec<Value> = model
+            .world(Mode::Test)
+            .deliveries
+            .waiting()
+            .take(limit)
+            .map(|(at, event, endpoint, attempts)| {
+                json!({"event": event, "endpoint": endpoint, "attempts": attempts, "due": at.seconds()})
+            })
+            .collect();
+        json!({"data": data, "waiting": waiting, "open": model.world(Mode::Test).deliveries.open_count()})
+    });
+    write(Response::json(200, &body))
+}
+
+async fn resend(id: web::Path<String>, shell: web::Data<Shell>) -> HttpResponse {
+    write(shell.control(Control::Resend { event: id.into_inner() }))
+}
+
+async fn clock(shell: web::Data<Shell>) -> HttpResponse {
+    let body = shell.read(|model, wall| model.render_clock(wall));
+    write(Response::json(200, &body))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockBody {
+    /// `72h`, `30m`, `1500ms`, `2d`, or a number of seconds.
+    advance: Option<Value>,
+    frozen: Option<bool>,
+}
+
+async fn move_clock(payload: web::Payload, shell: web::Data<Shell>) -> HttpResponse {
+    let body = match json_body::<ClockBody>(payload).await {
+        Ok(body) => body,
+        Err(error) => return refuse(&error),
+    };
+    let mut commands = Vec::new();
+    if let Some(frozen) = body.frozen {
+        commands.push(if frozen { ClockCommand::Freeze } else { ClockCommand::Unfreeze });
+    }
+    if let Some(advance) = &body.advance {
+        match duration_millis(advance) {
+            Some(millis) => commands.push(ClockCommand::Advance { millis }),
+            None => return refuse(&bad_json("advance must be a duration like \"72h\", \"30m\" or \"15s\"")),
+        }
+    }
+    for command in commands {
+        shell.control(Control::Clock(command));
+    }
+    clock(shell).await
+}
+
+/// At most ten years.
+fn duration_millis(given: &Value) -> Option<i64> {
+    const MOST: i64 = 10 * 366 * 86_400_000;
+    let millis = match given {
+        Value::Number(seconds) => seconds.as_i64()?.checked_mul(1_000)?,
+        Value::String(text) => {
+            let at = text.find(|one: char| !one.is_ascii_digit())?;
+            let unit = match &text[at..] {
+                "ms" => 1,
+                "s" => 1_000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                "d" => 86_400_000,
+                _ => return None,
+            };
+            text[..at].parse::<i64>().ok()?.checked_mul(unit)?
+        }
+        _ => return None,
+    };
+    (0..=MOST).contains(&millis).then_some(millis)
+}
+
+async fn reset(shell: web::Data<Shell>) -> HttpResponse {
+    write(shell.control(Control::Reset))
+}
+
+fn bad_json(message: impl Into<String>) -> Box<ApiError> {
+    ApiError::invalid(message).into()
+}
+
+/// A JSON body of at most 1 MiB.
+async fn json_body<T: DeserializeOwned>(payload: web::Payload) -> Result<T, Box<ApiError>> {
+    let bytes = match payload.to_bytes_limited(BODY_MAX).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(_)) => return Err(bad_json("The request's body could not be read.")),
+        Err(_) => return Err(ApiError::too_large().into()),
+    };
+    serde_json::from_slice(&bytes).map_err(|error| bad_json(format!("Invalid JSON: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_and_bounded() {
+        assert_eq!(duration_millis(&json!("72h")), Some(72 * 3_600_000));
+        assert_eq!(duration_millis(&json!("1500ms")), Some(1_500));
+        assert_eq!(duration_millis(&json!(5)), Some(5_000));
+        for bad in [json!("72"), json!("h"), json!("-5s"), json!(-1), json!("99999999999d"), json!([])] {
+            assert_eq!(duration_millis(&bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The HTTP shell around the model: it parses bytes, calls the model under a lock and writes answers.
+
+mod api;
+mod control;
+mod deliver;
+mod pages;
+mod record;
+mod server;
+mod shell;
+
+pub use server::{Options, PresetEndpoint, Sandbox, StartError, start};

@@ -1,0 +1,46 @@
+//! Faults on demand: what goes wrong with which request, by script or by chance.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// A fault that changes what a request does, or what it answers. It is part of the request's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// A 500 that is kept under the idempotency key; nothing was done.
+    ErrorWithoutEffect,
+    /// A 500 that is kept under the idempotency key; everything was done.
+    ErrorWithEffect,
+    /// The answer claims the other mode.
+    WrongLivemode,
+    /// The answer echoes another amount.
+    WrongAmount,
+    /// The answer's status is a word that no client knows.
+    UnknownEnum,
+}
+
+impl Effect {
+    /// Changes a successful answer.
+    pub fn distort(self, body: &mut Value) {
+        match self {
+            Self::ErrorWithoutEffect | Self::ErrorWithEffect => {}
+            Self::WrongLivemode => {
+                if let Some(livemode) = body.get("livemode").and_then(Value::as_bool) {
+                    body["livemode"] = json!(!livemode);
+                }
+            }
+            Self::WrongAmount => {
+                for name in ["amount", "amount_total"] {
+                    if let Some(amount) = body.get(name).and_then(Value::as_i64) {
+                        body[name] = json!(amount.saturating_add(1));
+                    }
+                }
+            }
+            Self::UnknownEnum => {
+                if body.get("status").is_some() {
+                    body["status"] = json!("requires_teleportation");
+                }
+            }
+        }
+    }
+}

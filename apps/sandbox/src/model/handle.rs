@@ -1,0 +1,181 @@
+//! One API request, from its key to its answer.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::auth::{self, Caller};
+use super::error::{ApiError, ApiResult};
+use super::fault::Effect;
+use super::form::{self, Node};
+use super::idempotency::{Fingerprint, KEY_LENGTH_MAX};
+use super::params::Params;
+use super::random::Random;
+use super::request::{Method, Request, Response};
+use super::time::Time;
+use super::{API_VERSION, Model, expand, parameters, route};
+
+/// What is known about a request before it is executed.
+struct Call<'a> {
+    request: &'a Request,
+    request_id: String,
+    caller: Caller,
+    tree: BTreeMap<String, Node>,
+    fingerprint: Fingerprint,
+}
+
+impl Model {
+    pub(super) fn handle(
+        &mut self,
+        request: &Request,
+        fault: Option<Effect>,
+        now: Time,
+        mut random: Random,
+    ) -> Response {
+        let request_id = format!("req_{}", random.text(14));
+        match self.prepare(request, &request_id) {
+            Ok(call) => self.execute(&call, fault, now, random),
+            Err(error) => {
+                answer(request, &request_id, error.status, error.body().to_string(), error.should_retry())
+            }
+        }
+    }
+
+    fn prepare<'a>(&self, request: &'a Request, request_id: &str) -> ApiResult<Call<'a>> {
+        let caller = auth::caller(request)?;
+        if let Some(version) = &request.stripe_version {
+            check_version(version)?;
+        }
+        let keyed = request.method == Method::Post && request.idempotency_key.is_some();
+        if keyed
+            && request
+                .idempotency_key
+                .as_ref()
+                .is_some_and(|key| key.chars().count() > KEY_LENGTH_MAX || key.is_empty())
+        {
+            let message = format!("Idempotency keys must be between 1 and {KEY_LENGTH_MAX} characters long.");
+            return Err(ApiError::invalid(message).into());
+        }
+        let tree = form::parse(&[&request.query, &request.body])?;
+        let fingerprint = if keyed {
+            let mut canonical = String::new();
+            form::canonical(&tree, &mut canonical);
+            Fingerprint::of(&[request.method.text(), &request.path, &canonical])
+        } else {
+            Fingerprint::of(&[])
+        };
+        Ok(Call { request, request_id: request_id.to_owned(), caller, tree, fingerprint })
+    }
+
+    fn execute(&mut self, call: &Call<'_>, fault: Option<Effect>, now: Time, random: Random) -> Response {
+        let key = call.request.idempotency_key.as_deref().filter(|_| call.request.method == Method::Post);
+        let mode = call.caller.mode;
+        if let Some(key) = key {
+            let store = &mut self.world_mut(mode).idempotency;
+            store.prune(now);
+            match store.find(key, call.fingerprint) {
+                Ok(Some(kept)) => {
+                    return answer(call.request, &call.request_id, kept.status, kept.body.clone(), None)
+                        .header("Idempotent-Replayed", "true")
+                        .header("Original-Request", kept.request_id.clone());
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let body = error.body().to_string();
+                    return answer(call.request, &call.request_id, error.status, body, error.should_retry());
+                }
+            }
+        }
+        let mut context = self.context(mode, now, random);
+        context.request_id = Some(call.request_id.clone());
+        context.idempotency_key = key.map(str::to_owned);
+        let outcome = match fault {
+            Some(Effect::ErrorWithoutEffect) => Err(ApiError::internal(INTERNAL).into()),
+            Some(Effect::ErrorWithEffect) => {
+                run(&mut context, call).and(Err(ApiError::internal(INTERNAL).into()))
+            }
+            _ => run(&mut context, call),
+        };
+        let events = std::mem::take(&mut context.events);
+        let (status, body, executed, retry) = match outcome {
+            Ok(mut body) => {
+                if let Some(fault) = fault {
+                    fault.distort(&mut body);
+                }
+                (200, body.to_string(), true, None)
+            }
+            Err(error) => (error.status, error.body().to_string(), error.executed, error.should_retry()),
+        };
+        let mut response = answer(call.request, &call.request_id, status, body, retry);
+        response.events = events;
+        if let Some(key) = key.filter(|_| executed) {
+            let world = self.world_mut(mode);
+            world.idempotency.keep(key, now, call.fingerprint, status, &response.body, &call.request_id);
+            response = response.header("Original-Request", call.request_id.clone());
+        }
+        response
+    }
+}
+
+const INTERNAL: &str = "An unknown error occurred";
+
+fn run(context: &mut super::context::Context<'_>, call: &Call<'_>) -> ApiResult<Value> {
+    let request = call.request;
+    let Some((route, ids)) = route::find(request.method, &request.path) else {
+        return Err(ApiError::unknown_route(request.method.text(), &request.path).into());
+    };
+    check_caller(call, route.operation().as_str())?;
+    let mut typed = match call.caller.publishable {
+        true => parameters::validate_publishable(&route.operation(), &call.tree)?,
+        false => parameters::validate(&route.operation(), &call.tree)?,
+    };
+    let expanded = typed.remove("expand");
+    let mut body = (route.handler)(context, &ids, Params::new(&typed))?;
+    if let Some(Value::Array(paths)) = expanded {
+        expand::expand(context.world, &mut body, &paths)?;
+    }
+    Ok(body)
+}
+
+/// A publishable key reads and confirms one intent, with its client secret.
+fn check_caller(call: &Call<'_>, operation: &str) -> ApiResult<()> {
+    if !call.caller.publishable {
+        return Ok(());
+    }
+    let allowed = ["GET /v1/payment_intents/{}", "POST /v1/payment_intents/{}/confirm"];
+    if allowed.contains(&operation) && call.tree.contains_key("client_secret") {
+        return Ok(());
+    }
+    let message = "This API call cannot be made with a publishable API key. Please use a secret API key. You can find a list of your API keys at https://dashboard.stripe.com/account/apikeys.";
+    Err(ApiError::unauthorized(message).code("secret_key_required").into())
+}
+
+/// `2026-07-29.dahlia`, or a date of the years before names.
+fn check_version(version: &str) -> ApiResult<()> {
+    let (date, name) = version.split_once('.').unwrap_or((version, "acacia"));
+    let digits = date.bytes().enumerate().all(|(at, byte)| match at {
+        4 | 7 => byte == b'-',
+        _ => byte.is_ascii_digit(),
+    });
+    let known =
+        date.len() == 10 && digits && !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase());
+    if known {
+        return Ok(());
+    }
+    let message = format!("Invalid Stripe API version: {}", form::shorten(version));
+    Err(ApiError::invalid(message).into())
+}
+
+fn answer(request: &Request, request_id: &str, status: u16, body: String, retry: Option<bool>) -> Response {
+    let version = request.stripe_version.as_deref().unwrap_or(API_VERSION);
+    let mut response = Response { status, body, ..Response::default() }
+        .header("Request-Id", request_id)
+        .header("Stripe-Version", version);
+    if let Some(key) = request.idempotency_key.as_ref().filter(|_| request.method == Method::Post) {
+        response = response.header("Idempotency-Key", key.as_str());
+    }
+    if let Some(retry) = retry {
+        response = response.header("Stripe-Should-Retry", retry.to_string());
+    }
+    response
+}

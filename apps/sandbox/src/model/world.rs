@@ -1,0 +1,155 @@
+//! Everything of one mode: test and live are two worlds that never meet.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::balance_transaction::{Balance, BalanceTransaction};
+use super::charge::Charge;
+use super::checkout_session::CheckoutSession;
+use super::customer::Customer;
+use super::delivery::{Deliveries, Outcome, Outgoing};
+use super::dispute::Dispute;
+use super::event::{self, Event};
+use super::idempotency;
+use super::payment_intent::PaymentIntent;
+use super::payment_method::PaymentMethod;
+use super::product::{Price, Product};
+use super::refund::Refund;
+use super::table::Table;
+use super::time::Time;
+use super::timers::Timers;
+use super::webhook_endpoint::WebhookEndpoint;
+use super::{API_VERSION, Settings};
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct World {
+    pub livemode: bool,
+    /// Where the sandbox's own pages are.
+    pub public_url: String,
+    /// The time of the input being handled.
+    pub clock_seconds: i64,
+    pub payment_intents: Table<PaymentIntent>,
+    pub charges: Table<Charge>,
+    pub payment_methods: Table<PaymentMethod>,
+    pub checkout_sessions: Table<CheckoutSession>,
+    pub customers: Table<Customer>,
+    pub products: Table<Product>,
+    pub prices: Table<Price>,
+    pub refunds: Table<Refund>,
+    pub disputes: Table<Dispute>,
+    pub balance_transactions: Table<BalanceTransaction>,
+    pub balance: Balance,
+    pub events: Table<Event>,
+    pub webhook_endpoints: Table<WebhookEndpoint>,
+    pub deliveries: Deliveries,
+    pub idempotency: idempotency::Store,
+    pub timers: Timers,
+}
+
+impl World {
+    /// Any object by its id.
+    pub fn find(&self, id: &str) -> Option<Value> {
+        let live = self.livemode;
+        match id.split_once('_')?.0 {
+            "pi" => self.payment_intents.get(id).map(|one| one.render(live)),
+            "ch" => self.charges.get(id).map(|one| one.render(self)),
+            "pm" => self.payment_methods.get(id).map(|one| one.render(live)),
+            "cs" => self.checkout_sessions.get(id).map(|one| one.render(self)),
+            "cus" => self.customers.get(id).map(|one| one.render(live)),
+            "prod" => self.products.get(id).map(|one| one.render(live)),
+            "price" => self.prices.get(id).map(|one| one.render(live)),
+            "re" => self.refunds.get(id).map(Refund::render),
+            "du" => self.disputes.get(id).map(|one| one.render(self)),
+            "txn" => self.balance_transactions.get(id).map(BalanceTransaction::render),
+            "evt" => self.events.get(id).map(Event::render),
+            "we" => self.webhook_endpoints.get(id).filter(|one| !one.deleted).map(|one| one.render(live)),
+            _ => self.products.get(id).map(|one| one.render(live)),
+        }
+    }
+
+    fn must(&self, id: &str) -> Value {
+        self.find(id).expect("the caller holds an object of this id")
+    }
+
+    pub fn intent(&self, id: &str) -> Value {
+        self.must(id)
+    }
+
+    pub fn charge(&self, id: &str) -> Value {
+        self.must(id)
+    }
+
+    pub fn session(&self, id: &str) -> Value {
+        self.must(id)
+    }
+
+    pub fn customer(&self, id: &str) -> Value {
+        self.must(id)
+    }
+
+    pub fn product(&self, id: &str) -> Value {
+        self.products.get(id).expect("the caller holds a product of this id").render(self.livemode)
+    }
+
+    pub fn refund(&self, id: &str) -> Value {
+        self.must(id)
+    }
+
+    pub fn dispute(&self, id: &str) -> Value {
+        self.must(id)
+    }
+
+    /// Forgets events that are thirty days old, or too many.
+    pub fn forget_old_events(&mut self, now: Time) {
+        while let Some(oldest) = self.events.oldest() {
+            if oldest.created + event::KEPT_SECONDS > now.seconds() && self.events.len() <= event::KEPT_MAX {
+                return;
+            }
+            self.events.pop_oldest();
+        }
+    }
+
+    /// What a delivery would send now; none when its event or endpoint is gone.
+    pub fn outgoing(&self, delivery: u64, now: Time) -> Option<Outgoing> {
+        let (event, endpoint) = self.deliveries.event_of(delivery)?;
+        let endpoint = self.webhook_endpoints.get(endpoint).filter(|one| one.enabled && !one.deleted)?;
+        let event = self.events.get(event)?;
+        Some(Outgoing {
+            delivery,
+            event: event.id.clone(),
+            url: endpoint.url.clone(),
+            body: event.body(event.addressed.max(1), endpoint.api_version.as_deref().unwrap_or(API_VERSION)),
+            secrets: endpoint.active_secrets(now).map(str::to_owned).collect(),
+        })
+    }
+
+    /// Records what came of sending it.
+    pub fn record_attempt(
+        &mut self,
+        delivery: u64,
+        url: &str,
+        outcome: Outcome,
+        settings: &Settings,
+        now: Time,
+    ) {
+        let Some((event, _)) = self.deliveries.event_of(delivery) else { return };
+        let event = event.to_owned();
+        let kind = self.events.get(&event).map(|event| event.kind.clone()).unwrap_or_default();
+        if self.deliveries.record(delivery, &kind, url, outcome, &settings.retry_schedule_ms, now) {
+            self.end_delivery(&event);
+        }
+    }
+
+    /// Ends a delivery whose endpoint was disabled or deleted.
+    pub fn abandon_delivery(&mut self, delivery: u64) {
+        if let Some(event) = self.deliveries.abandon(delivery) {
+            self.end_delivery(&event);
+        }
+    }
+
+    fn end_delivery(&mut self, event: &str) {
+        if let Some(event) = self.events.get_mut(event) {
+            event.pending = event.pending.saturating_sub(1);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The control API.
+
+use serde_json::json;
+
+use crate::harness::Rig;
+
+#[tokio::test]
+async fn bad_json_is_a_clear_400() {
+    let rig = Rig::start().await;
+    let intent = rig.post("/v1/payment_intents", "amount=100&currency=usd").await.ok().id();
+    let path = format!("/_sandbox/payment_intents/{intent}/pay");
+    for body in
+        [json!({}), json!({"card": 4242}), json!({"card": "4242424242424242", "colour": 1}), json!([])]
+    {
+        let answer = rig.control(&path, &body).await;
+        assert_eq!(answer.status, 400, "{body}");
+        assert!(answer.error("message").starts_with("Invalid JSON"), "{}", answer.text);
+    }
+    assert_eq!(
+        rig.control("/_sandbox/payment_intents/pi_none/pay", &json!({"card": "4242424242424242"}))
+            .await
+            .status,
+        404
+    );
+    assert_eq!(rig.control("/_sandbox/clock", &json!({"advance": "soon"})).await.status, 400);
+    assert_eq!(rig.get("/_sandbox/nothing").await.status, 404);
+    assert_eq!(rig.get("/_sandbox/health").await.ok().body["status"], "ok");
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn an_intent_is_paid_as_by_the_browser() {
+    let rig = Rig::start().await;
+    let intent = rig.post("/v1/payment_intents", "amount=100&currency=usd").await.ok().id();
+    let path = format!("/_sandbox/payment_intents/{intent}/pay");
+    let declined = rig.control(&path, &json!({"card": "4000000000000002"})).await;
+    assert_eq!((declined.status, declined.error("code")), (402, "card_declined"));
+    let waits = rig.control(&path, &json!({"card": "4000000000003220"})).await.ok();
+    assert_eq!(waits.body["status"], "requires_action");
+    let failed = rig.control(&path, &json!({"card": "4000000000003220", "authenticate": "fail"})).await;
+    assert_eq!((failed.status, failed.error("code")), (402, "payment_intent_authentication_failure"));
+    let paid =
+        rig.control(&path, &json!({"card": "4000000000003220", "authenticate": "complete"})).await.ok();
+    assert_eq!(paid.body["status"], "succeeded");
+    assert_eq!(rig.control(&path, &json!({"card": "4242424242424242"})).await.status, 400);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_reset_forgets_everything() {
+    let rig = Rig::start().await;
+    rig.paid("").await;
+    rig.control("/_sandbox/reset", &json!({})).await.ok();
+    assert_eq!(rig.get("/v1/payment_intents").await.ok().body["data"], json!([]));
+    assert_eq!(rig.event_types().await, [""; 0]);
+    rig.stop().await;
+}
