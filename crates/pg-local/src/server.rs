@@ -290,8 +290,10 @@ mod tests {
         while shell.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(10) {
             sleep(POLL);
         }
-        let _ = shell.kill();
-        begun.elapsed()
+        let took = begun.elapsed();
+        let _ = killpg(Pid::from_raw(shell.id().try_into().unwrap()), Signal::SIGKILL); // whatever is left
+        let _ = shell.wait();
+        took
     }
 
     #[test]
@@ -302,22 +304,31 @@ mod tests {
     }
 
     #[test]
+    fn a_stopped_server_is_ended_too() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| run(Path::new(""), reader, "kill -STOP $$; exec sleep 10"));
+            sleep(Duration::from_millis(300)); // it stops itself meanwhile
+            drop(writer);
+            let took = running.join().unwrap();
+            assert!(took < Duration::from_secs(5), "{took:?}");
+        });
+    }
+
+    #[test]
     fn a_signal_to_the_whole_group_does_not_end_the_watch_before_the_server() {
         let dir = tempfile::tempdir().unwrap();
         let seen = dir.path().join("seen");
         // The stand-in sends what the kernel sends to an orphaned group, then lives on until it is told.
-        let signals = "for s in HUP INT TERM; do trap '' $s; done; kill -HUP 0; kill -INT 0; kill -TERM 0";
-        let server = format!(
-            "{signals}; trap 'echo told >{}; exit' TERM; while :; do sleep 0.01; done",
-            seen.display()
-        );
+        let signals = "trap '' HUP INT TERM; sleep 0.1; kill -HUP 0; kill -INT 0; kill -TERM 0";
+        let server = format!("{signals}; {}", until_told("echo told", &seen));
         let (reader, writer) = std::io::pipe().unwrap();
         std::thread::scope(|scope| {
             scope.spawn(|| run(Path::new(""), reader, &server));
-            sleep(Duration::from_millis(300)); // the signals are sent meanwhile
+            await_text(&seen, "ready");
             drop(writer);
         });
-        assert_eq!(fs::read_to_string(seen).unwrap_or_default(), "told\n");
+        assert_eq!(fs::read_to_string(seen).unwrap(), "told\n");
     }
 
     #[test]
@@ -325,10 +336,29 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (name, seen) = (dir.path().join("line"), dir.path().join("seen"));
         let (reader, writer) = named_pipe(&name).unwrap();
-        drop(writer); // the last user leaves
-        let look = format!("ls {} >{} 2>/dev/null; exit", name.display(), seen.display());
-        run(&name, reader, &format!("trap '{look}' TERM; while :; do sleep 0.01; done"));
+        let server = until_told(&format!("ls {}", name.display()), &seen);
+        std::thread::scope(|scope| {
+            scope.spawn(|| run(&name, reader, &server));
+            await_text(&seen, "ready");
+            drop(writer); // the last user leaves
+        });
         assert_eq!(fs::read_to_string(seen).unwrap(), "", "nobody can join a server that is about to stop");
+    }
+
+    /// A stand-in that says when it is ready, and does something when it is told to stop.
+    fn until_told(answer: &str, seen: &Path) -> String {
+        let seen = seen.display();
+        format!(
+            "trap '{answer} >{seen} 2>/dev/null; exit' TERM; echo ready >{seen}; while :; do sleep 0.01; done"
+        )
+    }
+
+    fn await_text(file: &Path, text: &str) {
+        let begun = Instant::now();
+        while !fs::read_to_string(file).unwrap_or_default().contains(text) {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{text} is never said");
+            sleep(POLL);
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The one transaction: everything that a decision changes, once per cause, or nothing.
 //!
-//! Locks are taken in one order, so that deadlocks stay rare: cause, job, inbox event, customer, orders, payments,
-//! calls, other jobs.
+//! Locks are taken in one order, so that deadlocks stay rare: cause, job, inbox event, timers, customer, orders,
+//! payments, calls.
+
+use std::time::Duration;
 
 use paywright_domain::{
     Cause, Changes, Customer, Step,
@@ -31,7 +33,10 @@ impl Postgres {
     /// Bad luck in the order of locks earns the whole transaction one more try.
     async fn commit_with_luck(&self, changes: &Changes) -> Result<Committed, StoreError> {
         let committed = match self.attempt(changes).await {
-            Err(failure) if failure.is_bad_luck() => self.attempt(changes).await,
+            Err(failure) if failure.is_bad_luck() => {
+                tokio::time::sleep(pause(changes.cause)).await;
+                self.attempt(changes).await
+            }
             outcome => outcome,
         }?;
         if effects::wants_a_worker(changes) {
@@ -72,8 +77,17 @@ impl Postgres {
     }
 }
 
+/// Lets the rival of a deadlock have the locks that we just gave up: without it we are there first again, and so is
+/// the deadlock. Two commits that gave way at once wait differently long.
+fn pause(cause: Cause) -> Duration {
+    let spread = cause.to_string().bytes().fold(0_u64, |sum, byte| sum + u64::from(byte)) % 30;
+    Duration::from_millis(20 + spread)
+}
+
 /// Everything but the cause.
 async fn write(connection: &mut PgConnection, changes: &Changes) -> Result<(), Failure> {
+    // Before the orders: a timer that rings holds its job, and wants its order next.
+    effects::expire(connection, changes).await?;
     if let Some(customer) = &changes.customer {
         welcome(connection, customer).await?;
     }
@@ -91,7 +105,6 @@ async fn write(connection: &mut PgConnection, changes: &Changes) -> Result<(), F
     }
     effects::answer(connection, &changes.answers).await?;
     effects::record(connection, changes).await?;
-    effects::expire(connection, changes).await?;
     let mut entries = changes.entries();
     entries.extend(trail::declines(connection, &changes.declines).await?);
     entries.extend(trail::breaks(connection, changes).await?);

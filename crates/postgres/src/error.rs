@@ -1,7 +1,7 @@
 //! What an error of the database means for whoever called a port.
 
 use paywright_domain::ports::{BoxError, StoreError};
-use sqlx::error::ErrorKind;
+use sqlx::error::{DatabaseError, ErrorKind};
 
 /// Why a transaction did not end well, before it is known whether to try it again.
 #[derive(Debug)]
@@ -41,6 +41,27 @@ impl Failure {
     }
 }
 
+/// What the server said, without its detail line: that quotes whole rows, with addresses and tokens in them.
+#[derive(Debug, thiserror::Error)]
+#[error("{code}: {message}")]
+struct Said {
+    code: String,
+    message: String,
+    table: Option<String>,
+    constraint: Option<String>,
+}
+
+impl Said {
+    fn boxed(error: &dyn DatabaseError) -> BoxError {
+        Box::new(Self {
+            code: error.code().unwrap_or_default().into_owned(),
+            message: error.message().to_owned(),
+            table: error.table().map(str::to_owned),
+            constraint: error.constraint().map(str::to_owned),
+        })
+    }
+}
+
 /// Sorts an error by what the caller can do.
 ///
 /// Source: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
@@ -55,9 +76,9 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
                 // Connection lost, resources exhausted, an operator's or a timeout's intervention, a failing disk;
                 // and a server that only reads, because it is not the primary any more.
                 (_, Some("08" | "53" | "57" | "58"), _) | (_, _, "25006" | "25P03") => {
-                    StoreError::Unavailable(error.into())
+                    StoreError::Unavailable(Said::boxed(refused.as_ref()))
                 }
-                _ => StoreError::Bug(error.into()),
+                _ => StoreError::Bug(Said::boxed(refused.as_ref())),
             }
         }
         sqlx::Error::Io(_)

@@ -1,6 +1,6 @@
 //! The connection pool, set up so that no transaction leaks and nobody waits for ever.
 
-use std::{str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use paywright_domain::ports::StoreError;
 use sqlx::{
@@ -11,11 +11,18 @@ use sqlx::{
 use crate::{error::store_error, hint::Bell};
 
 /// The storage ports on PostgreSQL. Clones share one pool.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Postgres {
     pub(crate) pool: PgPool,
     pub(crate) bell: Bell,
     connect: PgConnectOptions,
+}
+
+/// Without the address: a password may stand in it.
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres").field("pool", &self.pool).finish_non_exhaustive()
+    }
 }
 
 /// How to use the database. Behind PgBouncer in transaction mode the three session limits must be set at the
@@ -61,7 +68,7 @@ impl Postgres {
         Ok(store)
     }
 
-    /// Connects at the first use.
+    /// Connects at the first use. Call it inside of a Tokio runtime.
     ///
     /// # Errors
     /// [`StoreError::Bug`] when the address cannot be read.

@@ -37,6 +37,7 @@ struct JobRow {
 
 #[async_trait]
 impl Queue for Postgres {
+    #[tracing::instrument(name = "queue.receive", skip_all, fields(event.id = %event.id))]
     async fn receive(&self, event: InboxEvent) -> Result<Received, StoreError> {
         // The job's id follows from the event's, so that this needs no entropy.
         let job: JobId = named_id(event.created_at, &event.id);
@@ -81,6 +82,7 @@ impl Queue for Postgres {
         row.fetch_optional(&self.pool).await.map_err(store_error)?.map(EventRow::event).transpose()
     }
 
+    #[tracing::instrument(name = "queue.claim", skip_all, fields(queue = %queue))]
     async fn claim(&self, queue: QueueName, limit: u32, lease: Duration) -> Result<Vec<Job>, StoreError> {
         // MATERIALIZED: the rows are picked once, whatever plan joins them, so that never more than $2 are taken.
         let rows = sqlx::query_as!(
@@ -108,6 +110,7 @@ impl Queue for Postgres {
         rows.fetch_all(&self.pool).await.map_err(store_error)?.into_iter().map(JobRow::job).collect()
     }
 
+    #[tracing::instrument(name = "queue.retry", skip_all, fields(job.id = %lease.job))]
     async fn retry(&self, lease: Lease, delay: Duration, reason: &str) -> Result<(), StoreError> {
         let update = sqlx::query!(
             "UPDATE jobs
@@ -121,6 +124,7 @@ impl Queue for Postgres {
         update.execute(&self.pool).await.map(drop).map_err(store_error)
     }
 
+    #[tracing::instrument(name = "queue.bury", skip_all, fields(job.id = %lease.job))]
     async fn bury(&self, lease: Lease, reason: &str) -> Result<(), StoreError> {
         let update = sqlx::query!(
             "UPDATE jobs SET state = 'dead', leased_until = NULL, finished_at = now(), last_error = $3

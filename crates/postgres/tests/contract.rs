@@ -1,4 +1,5 @@
 //! The contract of the storage ports, kept on a real PostgreSQL.
+#![expect(clippy::unwrap_used, reason = "a broken assumption shall stop the test, in helpers too")]
 
 use std::sync::Arc;
 

@@ -117,9 +117,13 @@ fn refused<T>(reply: &Reply) -> Result<Said<T>, GatewayError> {
     }
 }
 
-/// A definite refusal. Nothing happened, except that the first request under a key that was used twice may
-/// have been performed.
+/// A definite refusal, unless it is of a key that was used twice: the first request under it may have been performed.
+///
+/// Source: <https://docs.stripe.com/error-low-level#idempotency>
 pub(crate) fn rejected(reply: &Reply, error: &ApiError) -> GatewayError {
+    if error.kind == "idempotency_error" {
+        return GatewayError::KeyReused { message: message(reply.status, Some(error)) };
+    }
     GatewayError::Rejected {
         code: code(error),
         message: message(reply.status, Some(error)),
@@ -127,13 +131,9 @@ pub(crate) fn rejected(reply: &Reply, error: &ApiError) -> GatewayError {
     }
 }
 
-/// Without a code the type says at least what sort of error it is; of a key that was used twice it says all.
+/// Without a code the type says at least what sort of error it is.
 fn code(error: &ApiError) -> String {
-    let code = match error.kind.as_str() {
-        "idempotency_error" => "idempotency_error",
-        kind => error.code.as_deref().unwrap_or(kind),
-    };
-    text::tidy(code, 100)
+    text::tidy(error.code.as_deref().unwrap_or(&error.kind), 100)
 }
 
 fn not_now(reply: &Reply, error: Option<&ApiError>) -> GatewayError {

@@ -10,6 +10,7 @@ fn label(outcome: &Result<Said<wire::Named>, GatewayError>) -> &'static str {
         Ok(Said::Done(_)) => "done",
         Ok(Said::Declined(_)) => "declined",
         Err(GatewayError::Rejected { .. }) => "rejected",
+        Err(GatewayError::KeyReused { .. }) => "key reused",
         Err(GatewayError::NotAllowed(_)) => "not allowed",
         Err(GatewayError::NotDone { .. }) => "not done",
         Err(GatewayError::Unknown(_)) => "unknown",
@@ -56,7 +57,7 @@ fn each_status_has_one_meaning() {
         (307, OBJECT.to_owned(), "unknown"),
         (400, invalid("parameter_missing"), "rejected"),
         (400, invalid("payment_intent_unexpected_state"), "rejected"),
-        (400, error("idempotency_error", "idempotency_key_reused"), "rejected"),
+        (400, error("idempotency_error", "idempotency_key_reused"), "key reused"),
         (401, invalid("api_key_expired"), "not allowed"),
         (403, invalid("more_permissions_required"), "not allowed"),
         (402, error("card_error", "card_declined"), "declined"),
@@ -157,7 +158,7 @@ fn a_key_used_with_other_parameters_is_named_as_such_with_or_without_a_code() {
     for body in [r#"{"error":{"type":"idempotency_error"}}"#.to_owned(), error("idempotency_error", "other")]
     {
         let outcome = classify::<wire::Named>(&reply(400, &body));
-        assert!(matches!(outcome, Err(GatewayError::Rejected { code, .. }) if code == "idempotency_error"));
+        assert_eq!(label(&outcome), "key reused");
     }
 }
 

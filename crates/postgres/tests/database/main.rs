@@ -1,4 +1,5 @@
 //! What only a real database can show: races, constraints, plans, lost connections.
+#![expect(clippy::unwrap_used, reason = "a broken assumption shall stop the test, in helpers too")]
 
 mod access;
 mod commits;

@@ -142,9 +142,9 @@ async fn a_row_that_somebody_holds_on_to_is_waited_for_only_so_long() {
 #[tokio::test]
 async fn a_server_that_only_reads_refuses_writes_cleanly() {
     let stage = Stage::new().await;
-    stage.run("SET default_transaction_read_only = on").await.unwrap();
-    let url = format!("{}&options=-c%20default_transaction_read_only%3Don", stage.db.url());
-    let url = if url.contains('?') { url } else { url.replacen('&', "?", 1) };
+    let url = stage.db.url();
+    let more = if url.contains('?') { '&' } else { '?' };
+    let url = format!("{url}{more}options=-c%20default_transaction_read_only%3Don");
     let store = Postgres::connect(&url, PoolOptions::default()).await.unwrap();
     for outcome in [
         store.receive(builders::inbox_event("evt_1")).await.map(drop),

@@ -103,7 +103,7 @@ impl Relay {
                     to_server.write_all(bytes).await.unwrap();
                     if trap != Trap::Off {
                         // The server did it once it answers.
-                        from_server.read(&mut answered).await.unwrap();
+                        assert!(from_server.read(&mut answered).await.unwrap() > 0);
                         return self.set(if trap == Trap::AfterCommit { Trap::Off } else { Trap::Dead });
                     }
                 }

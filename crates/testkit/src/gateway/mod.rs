@@ -47,6 +47,8 @@ pub enum Fault {
     UnknownAfter,
     /// It is refused with this code.
     Rejected(String),
+    /// Its key was used for another request.
+    KeyReused,
     /// The credentials are refused.
     NotAllowed,
 }
@@ -180,6 +182,7 @@ impl Fault {
             Self::UnknownBefore => GatewayError::Unknown("scripted: lost on the way there".into()),
             Self::UnknownAfter => GatewayError::Unknown("scripted: lost on the way back".into()),
             Self::Rejected(code) => model::rejected(code, "scripted refusal"),
+            Self::KeyReused => GatewayError::KeyReused { message: "scripted: key reused".to_owned() },
             Self::NotAllowed => GatewayError::NotAllowed("scripted: wrong key".to_owned()),
         }
     }
