@@ -338,7 +338,7 @@ mod tests {
         let (dollars, euros) = (money(1, "usd"), money(2, "eur"));
         assert!(matches!(dollars.plus(euros), Err(MoneyError::CurrencyMismatch(..))));
         assert!(matches!(dollars.minus(euros), Err(MoneyError::CurrencyMismatch(..))));
-        assert!(!(dollars < euros) && !(dollars > euros));
+        assert_eq!(dollars.partial_cmp(&euros), None);
     }
 
     proptest! {

@@ -3,15 +3,19 @@
 //! The table in [`OrderState`]'s rule is the whole truth about an order's life; it is printed to
 //! `docs/state-machines.md` by a test.
 
+mod placing;
+
 use std::collections::BTreeMap;
 
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 use time::OffsetDateTime;
 
 use crate::{
-    Applied, BreakKind, Currency, CustomerId, IllegalTransition, InvalidInput, Mode, Money, MoneyError,
-    OrderId, Payment, PaymentId, PaymentState, ProductId, Transition, Version,
+    Applied, BreakKind, CustomerId, IllegalTransition, Mode, Money, OrderId, Payment, PaymentId,
+    PaymentState, Transition, Version,
 };
+
+pub use placing::*;
 
 /// Free text of the merchant on an order; passed on to the gateway.
 pub type Metadata = BTreeMap<String, String>;
@@ -130,40 +134,6 @@ pub struct Shipment {
     pub tracking: Option<String>,
 }
 
-/// One line of an order, with the price as it was when the order was placed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrderItem {
-    /// The product bought.
-    pub product: ProductId,
-    /// Its name at that time.
-    pub name: String,
-    /// Its price at that time, for one.
-    pub unit_price: Money,
-    /// How many; at least one.
-    pub quantity: u32,
-}
-
-impl OrderItem {
-    fn check(&self, currency: Currency) -> Result<(), InvalidInput> {
-        if !(1..=Order::QUANTITY_MAX).contains(&self.quantity) {
-            return Err(InvalidInput::new("quantity", format!("must be 1 to {}", Order::QUANTITY_MAX)));
-        }
-        if self.unit_price.currency() != currency {
-            let problem = format!("is priced in {}, the order is in {currency}", self.unit_price.currency());
-            return Err(InvalidInput::new("product", problem));
-        }
-        Ok(())
-    }
-
-    /// The price of the whole line.
-    ///
-    /// # Errors
-    /// [`MoneyError::OutOfRange`] when it overflows.
-    pub fn total(&self) -> Result<Money, MoneyError> {
-        self.unit_price.times(self.quantity)
-    }
-}
-
 /// An order. Change it by [`Order::apply`] only: the store takes nothing but transitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
@@ -200,31 +170,6 @@ pub struct Order {
     pub expires_at: OffsetDateTime,
 }
 
-/// What an order is placed from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft {
-    /// Its identity-to-be.
-    pub id: OrderId,
-    /// Test or live.
-    pub mode: Mode,
-    /// Who buys.
-    pub customer: Option<CustomerId>,
-    /// Where to write to.
-    pub customer_email: Option<String>,
-    /// The currency of every line.
-    pub currency: Currency,
-    /// The lines.
-    pub items: Vec<OrderItem>,
-    /// The merchant's own notes.
-    pub metadata: Metadata,
-    /// The secret part of the checkout page's address.
-    pub token: String,
-    /// Now.
-    pub created_at: OffsetDateTime,
-    /// Until when it waits for money.
-    pub expires_at: OffsetDateTime,
-}
-
 /// What an order makes of news about one of its payments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Followed {
@@ -243,50 +188,6 @@ enum Rule {
 }
 
 impl Order {
-    /// The most lines that one order has; the hosted page shows no more.
-    ///
-    /// Source: <https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-line_items>
-    pub const ITEMS_MAX: usize = 100;
-    /// The most pieces on one line.
-    pub const QUANTITY_MAX: u32 = 999_999;
-
-    /// The order that a draft becomes.
-    ///
-    /// # Errors
-    /// [`InvalidInput`] names the field: no lines or too many, a quantity or a price out of bounds, a line in another
-    /// currency, a total that overflows or that the gateway would not charge.
-    pub fn place(draft: Draft) -> Result<Transition<Self, OrderEvent>, InvalidInput> {
-        if draft.items.is_empty() || draft.items.len() > Self::ITEMS_MAX {
-            return Err(InvalidInput::new("items", format!("must hold 1 to {} lines", Self::ITEMS_MAX)));
-        }
-        for (index, item) in draft.items.iter().enumerate() {
-            item.check(draft.currency).map_err(|error| error.within(&format!("items[{index}]")))?;
-        }
-        let total = Self::sum(&draft.items, Money::zero(draft.currency))
-            .map_err(|error| InvalidInput::new("items", format!("total: {error}")))?;
-        total
-            .chargeable()
-            .map_err(|error| InvalidInput::new("items", format!("total of {total}: {error}")))?;
-        let order = Self {
-            id: draft.id,
-            mode: draft.mode,
-            version: Version::FIRST,
-            state: OrderState::Pending,
-            customer: draft.customer,
-            customer_email: draft.customer_email,
-            items: draft.items,
-            total,
-            metadata: draft.metadata,
-            token: draft.token,
-            cancellation: None,
-            paid_by: None,
-            shipment: None,
-            created_at: draft.created_at,
-            expires_at: draft.expires_at,
-        };
-        Ok(Transition::first(OrderEvent::Placed, order))
-    }
-
     /// The transition table: every state against every event, and no `_` arm.
     fn rule(&self, event: &OrderEvent) -> Rule {
         use {OrderEvent as E, OrderState as S, Rule::*};
@@ -483,18 +384,6 @@ impl Order {
             Applied::Moved(transition) => Followed::Step(transition),
             Applied::AlreadyTrue => Followed::Unmoved,
         })
-    }
-
-    /// The sum of the lines.
-    ///
-    /// # Errors
-    /// [`MoneyError`] when it overflows or the lines differ in currency.
-    pub fn sum(items: &[OrderItem], zero: Money) -> Result<Money, MoneyError> {
-        let mut sum = zero;
-        for item in items {
-            sum = sum.plus(item.total()?)?;
-        }
-        Ok(sum)
     }
 }
 

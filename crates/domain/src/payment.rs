@@ -4,10 +4,16 @@
 //! *is*, never what changed, and facts are merged so that any set of them, in any order and with any repetition,
 //! ends in the same payment.
 
+mod channel;
+mod sighting;
+
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 use time::OffsetDateTime;
 
 use crate::{Applied, IllegalTransition, Mode, Money, OrderId, PaymentId, Transition, Version};
+
+pub use channel::*;
+pub use sighting::*;
 
 /// How far a payment has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumIter, EnumString, IntoStaticStr)]
@@ -55,101 +61,6 @@ impl PaymentState {
     }
 }
 
-/// How the customer pays.
-#[derive(Debug, Clone, PartialEq, Eq, Display)]
-#[strum(serialize_all = "snake_case")]
-pub enum Channel {
-    /// On the merchant's own page, with the client secret of a PaymentIntent.
-    PaymentIntent,
-    /// On the gateway's hosted page.
-    Checkout(ReturnUrls),
-}
-
-/// Where the hosted page sends the customer afterwards.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReturnUrls {
-    /// After paying. May hold `{CHECKOUT_SESSION_ID}`.
-    pub success: String,
-    /// After turning back.
-    pub cancel: String,
-}
-
-macro_rules! gateway_ids {
-    ($($(#[$doc:meta])* $name:ident;)*) => {$(
-        $(#[$doc])*
-        /// Opaque, at most 255 characters.
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
-
-        impl $name {
-            /// The text as the gateway writes it.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = NotAGatewayId;
-            fn try_from(text: String) -> Result<Self, NotAGatewayId> {
-                let fits = (1..=255).contains(&text.len())
-                    && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-                if fits { Ok(Self(text)) } else { Err(NotAGatewayId) }
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(id: $name) -> Self {
-                id.0
-            }
-        }
-
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    )*};
-}
-
-gateway_ids! {
-    /// The gateway's name for a payment: a PaymentIntent's id.
-    IntentId;
-    /// The gateway's name for a hosted checkout page: a Checkout Session's id.
-    SessionId;
-}
-
-/// The text can not be an id of the gateway.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not an id: expected 1 to 255 letters, digits, '_' or '-'")]
-pub struct NotAGatewayId;
-
-/// What the gateway says a payment is, at one moment.
-#[derive(Debug, Clone, PartialEq, Eq, Display, EnumIter, IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
-pub enum Standing {
-    /// It waits for a method.
-    AwaitingMethod,
-    /// The customer must act.
-    ActionRequired,
-    /// A delayed method is under way.
-    Processing,
-    /// Reserved: this many minor units can be captured.
-    Authorized(u64),
-    /// Taken: this many minor units in all, of which so many were given back. Totals, never differences.
-    Captured {
-        /// Minor units captured so far.
-        captured: u64,
-        /// Minor units refunded so far.
-        refunded: u64,
-    },
-    /// Ended without money.
-    Cancelled,
-    /// This message alone does not tell (a finished hosted page, a status that we do not know): look at the
-    /// object itself.
-    Unclear,
-}
-
 /// Something that happened to a payment.
 #[derive(Debug, Clone, PartialEq, Eq, Display, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
@@ -164,19 +75,6 @@ pub enum PaymentEvent {
     EndRequested,
     /// The gateway would not end it.
     EndRefused,
-}
-
-/// One look at a payment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
-    /// How it stood.
-    pub standing: Standing,
-    /// When, by the gateway's clock: to the second in its messages, finer for a look of ours.
-    pub at: OffsetDateTime,
-    /// The gateway's name for it, if this message tells.
-    pub intent: Option<IntentId>,
-    /// The hosted page it belongs to, if this message tells.
-    pub session: Option<SessionId>,
 }
 
 /// A payment. Change it by [`Payment::apply`] only: the store takes nothing but transitions.
@@ -421,21 +319,6 @@ impl Payment {
         after.state = state;
         after.version = self.version.next();
         after
-    }
-}
-
-impl Sighting {
-    /// The state that the standing means, or `None` when it does not tell.
-    fn state(&self) -> Option<PaymentState> {
-        match self.standing {
-            Standing::AwaitingMethod => Some(PaymentState::Pending),
-            Standing::ActionRequired => Some(PaymentState::RequiresAction),
-            Standing::Processing => Some(PaymentState::Processing),
-            Standing::Authorized(_) => Some(PaymentState::Authorized),
-            Standing::Captured { .. } => Some(PaymentState::Captured),
-            Standing::Cancelled => Some(PaymentState::Cancelled),
-            Standing::Unclear => None,
-        }
     }
 }
 

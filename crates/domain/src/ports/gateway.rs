@@ -88,6 +88,13 @@ pub enum GatewayError {
     /// rarely.
     #[error("the gateway does not accept our credentials: {0}")]
     NotAllowed(String),
+    /// The key was used before for other parameters. That first request may have been performed, so this is neither
+    /// done nor refused: a bug of ours, for a person. Never try another key.
+    #[error("the idempotency key was used for another request: {message}")]
+    KeyReused {
+        /// The gateway's words, for operators.
+        message: String,
+    },
     /// Certainly not performed: not sent, rate limited, or the same key is still under way. Retry later.
     #[error("not performed")]
     NotDone {

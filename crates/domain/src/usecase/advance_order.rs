@@ -99,7 +99,7 @@ impl AdvanceOrder {
             Err(illegal) => return Err(illegal.into()),
         }
         let _ = store.commit(changes).await?;
-        Ok(store.order(id).await?.ok_or(AdvanceOrderError::UnknownOrder)?)
+        store.order(id).await?.ok_or(AdvanceOrderError::UnknownOrder)
     }
 }
 

@@ -62,6 +62,7 @@ impl PerformCallError {
         match self {
             Self::UnknownCall | Self::Illegal(_) => ErrorKind::Bug,
             Self::TooOld => ErrorKind::Refused,
+            Self::Gateway(GatewayError::KeyReused { .. }) => ErrorKind::Bug,
             Self::Gateway(_) => ErrorKind::Unavailable,
             Self::Store(error) if error.is_transient() => ErrorKind::Unavailable,
             Self::Store(StoreError::LeaseLost) => ErrorKind::Unavailable,

@@ -69,6 +69,7 @@ impl StartPaymentError {
             Self::UnknownOrder => ErrorKind::NotFound,
             Self::Illegal(_) | Self::InProgress => ErrorKind::Conflict,
             Self::Refused(_) => ErrorKind::Refused,
+            Self::Gateway(GatewayError::KeyReused { .. }) => ErrorKind::Bug,
             Self::Gateway(_) => ErrorKind::Unavailable,
             Self::Store(error) if error.is_transient() => ErrorKind::Unavailable,
             Self::Store(_) => ErrorKind::Bug,

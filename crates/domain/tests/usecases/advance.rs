@@ -42,7 +42,10 @@ async fn a_paid_order_is_fulfilled_shipped_and_completed_and_its_timeline_says_s
         .filter(|row| row.entry.subject == "order")
         .map(|row| row.entry.to.unwrap())
         .collect();
-    assert_eq!(told, ["pending", "payment_processing", "paid", "fulfillment_started", "shipped", "completed"]);
+    assert_eq!(
+        told,
+        ["pending", "payment_processing", "paid", "fulfillment_started", "shipped", "completed"]
+    );
     shop.assert_sound();
 }
 

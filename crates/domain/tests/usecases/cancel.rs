@@ -1,7 +1,7 @@
 //! Cancelling orders, and letting them expire: the gateway first, then we.
 
 use paywright_domain::{usecase::*, *};
-use paywright_testkit::{Fault, JobState, builders};
+use paywright_testkit::{Fault, IntentStatus, JobState, builders};
 use time::Duration;
 
 use crate::support::{Shop, after, page};
@@ -212,7 +212,10 @@ async fn an_unpaid_order_expires_and_its_payment_ends_at_the_gateway() {
         assert!(shop.order(order.id).cancellation.is_none(), "not yet");
         shop.settle(Duration::MINUTE).await;
         let expired = shop.order(order.id);
-        assert_eq!((expired.state, expired.cancellation), (OrderState::Cancelled, Some(CancelReason::Expired)));
+        assert_eq!(
+            (expired.state, expired.cancellation),
+            (OrderState::Cancelled, Some(CancelReason::Expired))
+        );
         assert_eq!(shop.payable(), 0);
         shop.assert_sound();
     }
@@ -242,6 +245,8 @@ async fn an_expiry_that_the_gateway_refuses_is_tried_again() {
     shop.settle(Duration::DAY).await;
     let refused = shop.order(order.id);
     assert_eq!((refused.state, refused.cancellation), (OrderState::PaymentProcessing, None));
+    let timer = shop.store.jobs().into_iter().find(|job| job.state == JobState::Waiting).unwrap();
+    assert_eq!(timer.due_at, shop.clock_now() + Duration::HOUR, "the gateway is not asked all the time");
 
     shop.clock.advance(Duration::SECOND);
     shop.hear(shop.gateway.decline(&intent, "insufficient_funds")).await;
@@ -329,7 +334,9 @@ async fn the_end_of_an_earlier_payment_does_not_cancel_an_order_with_a_live_one(
     let second = shop.start(order.id, Channel::PaymentIntent).await.unwrap().payment;
     shop.gateway.fail_call(Fault::UnknownBefore);
     assert!(is_requested(&shop.cancel(order.id).await));
-    let late = shop.gateway.event("checkout.session.expired", shop.page(&first).snapshot(Mode::Test, after(Duration::ZERO)));
+    let late = shop
+        .gateway
+        .event("checkout.session.expired", shop.page(&first).snapshot(Mode::Test, after(Duration::ZERO)));
     shop.receive(vec![late]);
     for job in shop.claim(ports::QueueName::Webhooks) {
         shop.run(&job).await.unwrap();
@@ -341,4 +348,31 @@ async fn the_end_of_an_earlier_payment_does_not_cancel_an_order_with_a_live_one(
     assert_eq!(shop.order(order.id).state, OrderState::Paid);
     assert!(shop.breaks().is_empty());
     shop.assert_sound();
+}
+
+/// A hosted page's intent can be cancelled once it is authorized; the page itself cannot be expired any more.
+///
+/// Covers: C-2, fault 151.
+#[tokio::test]
+async fn a_hold_is_released_by_cancelling_its_intent() {
+    for channel in [Channel::PaymentIntent, page("a")] {
+        let shop = Shop::new();
+        let order = shop.place().await;
+        let payment = shop.start(order.id, channel.clone()).await.unwrap().payment;
+        if let Channel::Checkout(_) = channel {
+            shop.hear(shop.gateway.decline_session(&shop.page(&payment).id, "lost_card")).await;
+        }
+        shop.clock.advance(Duration::SECOND);
+        let intent = shop.intent(&payment).id;
+        shop.hear(shop.gateway.authorize_intent(&intent)).await;
+        assert_eq!(shop.order(order.id).state, OrderState::Authorized);
+
+        let outcome = shop.cancel(order.id).await;
+        assert!(is_cancelled(&outcome), "{outcome:?}");
+        let call = shop.store.calls().pop().unwrap();
+        assert!(matches!(call.operation, Operation::CancelIntent { .. }), "{call:?}");
+        assert_eq!(shop.intent(&payment).status, IntentStatus::Cancelled);
+        assert_eq!(shop.order(order.id).paid_by, None);
+        shop.assert_sound();
+    }
 }

@@ -1,5 +1,6 @@
 //! The use cases end to end, on [`MemoryStore`](paywright_testkit::MemoryStore),
 //! [`FakeGateway`](paywright_testkit::FakeGateway) and a clock that stands still until a test moves it.
+#![expect(clippy::unwrap_used, reason = "a broken assumption shall stop the test")]
 
 mod advance;
 mod cancel;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use paywright_domain::{ports::*, usecase::*, *};
-use paywright_testkit::{Fault, FakeGateway, builders, builders::usd};
+use paywright_testkit::{Fault, builders, builders::usd};
 use secrecy::ExposeSecret;
 use time::Duration;
 
@@ -26,15 +26,14 @@ fn url(started: &Started) -> &str {
 /// A gateway that answers truthfully, except for what `lie` changes.
 fn lying(shop: &Shop, lie: fn(&mut Answer)) -> Ports {
     let mut gateway = MockGateway::new();
-    let truth = |shop: &Shop| -> Arc<FakeGateway> { shop.gateway.clone() };
-    let fake = truth(shop);
+    let fake = shop.gateway.clone();
     gateway.expect_perform().returning(move |call| {
         ready(fake.perform(call)).map(|mut answer| {
             lie(&mut answer);
             answer
         })
     });
-    let fake = truth(shop);
+    let fake = shop.gateway.clone();
     gateway.expect_intent().returning(move |id| {
         ready(fake.intent(id)).map(|found| {
             found.map(|mut answer| {
@@ -54,7 +53,10 @@ async fn an_order_is_paid_by_intent() {
     let started = shop.start(order.id, Channel::PaymentIntent).await.unwrap();
     let intent = shop.intent(&started.payment);
     assert_eq!(secret(&started), format!("{}_secret_fake", intent.id));
-    assert_eq!((started.payment.state, started.payment.intent), (PaymentState::Pending, Some(intent.id.clone())));
+    assert_eq!(
+        (started.payment.state, started.payment.intent),
+        (PaymentState::Pending, Some(intent.id.clone()))
+    );
     assert_eq!((intent.amount, shop.order(order.id).state), (order.total, OrderState::PaymentProcessing));
 
     shop.hear(shop.gateway.pay_intent(&intent.id)).await;
@@ -279,7 +281,10 @@ async fn an_unknown_outcome_is_resolved_by_the_worker_with_the_same_key() {
             assert_eq!(keys[0], keys[1]);
             assert_eq!(shop.payable(), 1, "{fault:?}: one object");
             let again = shop.start_as(operation, order.id, channel).await.unwrap();
-            assert_eq!((again.payment.state, again.payment.id), (PaymentState::Pending, shop.payment(order.id).id));
+            assert_eq!(
+                (again.payment.state, again.payment.id),
+                (PaymentState::Pending, shop.payment(order.id).id)
+            );
             shop.assert_sound();
         }
     }
@@ -288,10 +293,14 @@ async fn an_unknown_outcome_is_resolved_by_the_worker_with_the_same_key() {
 /// Covers: fault 21, fault 22, I4, M-1, M-2.
 #[tokio::test]
 async fn the_way_to_pay_another_payment_is_never_handed_out() {
-    let lies: [(fn(&mut Answer), BreakKind); 3] = [
+    type Lie = fn(&mut Answer);
+    let lies: [(Lie, BreakKind); 3] = [
         (|answer| answer.snapshot.amount = Some(usd(1)), BreakKind::AmountMismatch),
         (|answer| answer.snapshot.mode = Mode::Live, BreakKind::ModeMismatch),
-        (|answer| answer.snapshot.payment = Some(PaymentId::from_uuid(uuid::Uuid::max())), BreakKind::IdentityMismatch),
+        (
+            |answer| answer.snapshot.payment = Some(PaymentId::from_uuid(uuid::Uuid::max())),
+            BreakKind::IdentityMismatch,
+        ),
     ];
     for (lie, kind) in lies {
         // At its creation.
@@ -308,7 +317,8 @@ async fn the_way_to_pay_another_payment_is_never_handed_out() {
         let known = shop.start(order.id, Channel::PaymentIntent).await.unwrap().payment;
         let starts = StartPayment::new(lying(&shop, lie), shop.policy.clone());
         for _ in 0..2 {
-            let outcome = starts.run(shop.operation(), Actor::Shopper, order.id, Channel::PaymentIntent).await;
+            let outcome =
+                starts.run(shop.operation(), Actor::Shopper, order.id, Channel::PaymentIntent).await;
             assert!(matches!(outcome, Err(StartPaymentError::Gateway(_))), "{outcome:?}");
         }
         assert_eq!((shop.breaks(), shop.payment(order.id)), (vec![kind], known), "said once, nothing moved");
@@ -336,11 +346,48 @@ async fn an_order_that_takes_no_money_starts_no_payment() {
 /// Covers: FACTS section 6.
 #[tokio::test]
 async fn a_page_is_open_between_half_an_hour_and_a_day() {
-    for (lifetime, minutes) in [(Duration::minutes(5), 31), (Duration::hours(2), 120), (Duration::days(9), 1380)] {
+    for (lifetime, minutes) in
+        [(Duration::minutes(5), 31), (Duration::hours(2), 120), (Duration::days(9), 1380)]
+    {
         let mut shop = Shop::new();
         shop.policy.order_lifetime = lifetime;
         let order = shop.place().await;
         let payment = shop.start(order.id, page("a")).await.unwrap().payment;
         assert_eq!(shop.page(&payment).expires_at, shop.clock_now() + Duration::minutes(minutes));
     }
+}
+
+/// Covers: I2, D-10.
+#[tokio::test]
+async fn a_payment_that_is_being_ended_is_not_handed_out_again() {
+    let shop = Shop::new();
+    let order = shop.place().await;
+    let first = shop.start(order.id, page("a")).await.unwrap().payment;
+    shop.gateway.fail_call(Fault::UnknownBefore);
+    let changed = shop.start(order.id, Channel::PaymentIntent).await.unwrap_err();
+    assert_eq!(changed.kind(), ErrorKind::Unavailable, "{changed:?}");
+    assert!(shop.payment(order.id).end_requested);
+    let back = shop.start(order.id, page("a")).await.unwrap_err();
+    assert!(matches!(back, StartPaymentError::InProgress), "{back:?}");
+
+    shop.settle(Duration::MINUTE).await;
+    let second = shop.start(order.id, page("a")).await.unwrap().payment;
+    assert_ne!(first.id, second.id);
+    assert_eq!(shop.payable(), 1);
+    shop.assert_sound();
+}
+
+/// Covers: fault 10, I18.
+#[tokio::test]
+async fn a_key_that_was_used_for_something_else_is_a_bug_and_fails_no_payment() {
+    let shop = Shop::new();
+    let order = shop.place().await;
+    let mut gateway = MockGateway::new();
+    gateway.expect_perform().returning(|_| Err(GatewayError::KeyReused { message: "other".to_owned() }));
+    let ports = Ports { gateway: Arc::new(gateway), ..shop.ports.clone() };
+    let starts = StartPayment::new(ports, shop.policy.clone());
+    let error = starts.run(shop.operation(), Actor::Shopper, order.id, page("a")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Bug, "{error:?}");
+    assert_eq!(shop.payment(order.id).state, PaymentState::Created, "it may exist");
+    assert_eq!(shop.store.calls().len(), 1, "never another key");
 }

@@ -43,11 +43,8 @@ impl Shop {
         let store = Arc::new(MemoryStore::new(clock.clone()));
         let gateway = Arc::new(FakeGateway::new(Mode::Test, clock.clone()));
         let fate = Arc::new(fate);
-        let fragile = Arc::new(Fragile {
-            store: store.clone(),
-            gateway: gateway.clone(),
-            fate: fate.clone(),
-        });
+        let fragile =
+            Arc::new(Fragile { store: store.clone(), gateway: gateway.clone(), fate: fate.clone() });
         let ports = Ports {
             store: fragile.clone(),
             queue: store.clone(),
@@ -55,8 +52,7 @@ impl Shop {
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::default()),
         };
-        let policy =
-            Policy { mode: Mode::Test, order_lifetime: Duration::DAY, call_held_for: HELD };
+        let policy = Policy { mode: Mode::Test, order_lifetime: Duration::DAY, call_held_for: HELD };
         let hat = builders::product();
         let shop = Self { clock, store, gateway, fate, ports, policy, hat };
         shop.offer(&shop.hat);
@@ -298,7 +294,11 @@ impl Shop {
             assert_eq!(steps[&(order.id, None)], order.version.number(), "one audit row a step");
         }
         for payment in self.store.payments() {
-            assert_eq!(steps[&(payment.order, Some(payment.id))], payment.version.number(), "one audit row a step");
+            assert_eq!(
+                steps[&(payment.order, Some(payment.id))],
+                payment.version.number(),
+                "one audit row a step"
+            );
         }
     }
 }
@@ -389,7 +389,7 @@ impl Fate {
         lost: impl FnOnce() -> E,
     ) -> Result<T, E> {
         if self.pausing.load(Ordering::Relaxed) {
-            Pause(false).await;
+            Pause::default().await;
         }
         match self.next() {
             None => call.await,
@@ -407,7 +407,9 @@ impl Fate {
     }
 }
 
-struct Pause(bool);
+/// Lets others go first, once.
+#[derive(Default)]
+pub(crate) struct Pause(bool);
 
 impl Future for Pause {
     type Output = ();
