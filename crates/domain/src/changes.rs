@@ -7,7 +7,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::{
     ApiKeyId, Applied, CallState, Customer, GatewayCall, JobId, OperationId, Order, OrderEvent, OrderId,
-    Payment, PaymentEvent, PaymentId, Transition,
+    Payment, PaymentEvent, PaymentId, Transition, Version,
 };
 
 /// Why something is committed. The store takes each cause once.
@@ -95,6 +95,16 @@ pub enum Step {
     Order(Box<Transition<Order, OrderEvent>>),
     /// Of a payment.
     Payment(Box<Transition<Payment, PaymentEvent>>),
+}
+
+/// Something that a decision read and left as it was, and that must still be so when the decision is committed. Two
+/// decisions that each read what the other one writes would not see each other without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guard {
+    /// An order at a version.
+    Order(OrderId, Version),
+    /// A payment at a version.
+    Payment(PaymentId, Version),
 }
 
 /// Something to be done later, outside; recorded with the decision.
@@ -188,6 +198,8 @@ pub struct Changes {
     pub origin: Origin,
     /// Steps, in the order in which they were decided.
     pub steps: Vec<Step>,
+    /// What was read and must not have moved meanwhile.
+    pub guards: Vec<Guard>,
     /// What is to be done outside.
     pub effects: Vec<Effect>,
     /// How recorded calls ended.
@@ -211,6 +223,7 @@ impl Changes {
             at,
             origin: Origin::default(),
             steps: Vec::new(),
+            guards: Vec::new(),
             effects: Vec::new(),
             answers: Vec::new(),
             declines: Vec::new(),

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use paywright_domain::{
-    Cause, Changes, Customer, Step,
+    Cause, Changes, Customer, Guard, Step,
     ports::{Committed, Store, StoreError},
 };
 use sqlx::PgConnection;
@@ -98,9 +98,19 @@ async fn write(connection: &mut PgConnection, changes: &Changes) -> Result<(), F
             steps::order(connection, step).await?;
         }
     }
+    for guard in &changes.guards {
+        if let Guard::Order(id, version) = *guard {
+            steps::order_stays(connection, id, version).await?;
+        }
+    }
     for step in &changes.steps {
         if let Step::Payment(step) = step {
             steps::payment(connection, step).await?;
+        }
+    }
+    for guard in &changes.guards {
+        if let Guard::Payment(id, version) = *guard {
+            steps::payment_stays(connection, id, version).await?;
         }
     }
     effects::answer(connection, &changes.answers).await?;

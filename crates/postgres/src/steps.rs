@@ -1,7 +1,8 @@
 //! One step of one aggregate: born, or written over the version it was decided on.
 
 use paywright_domain::{
-    Channel, Order, OrderEvent, Payment, PaymentEvent, Transition, Version, ports::StoreError,
+    Channel, Order, OrderEvent, OrderId, Payment, PaymentEvent, PaymentId, Transition, Version,
+    ports::StoreError,
 };
 use sqlx::{PgConnection, types::Json};
 
@@ -25,6 +26,34 @@ pub(crate) async fn payment(
         None => start(connection, step.after()).await,
         Some(before) => move_payment(connection, before.version, step.after()).await,
     }
+}
+
+/// Makes sure that an order is, and until the commit stays, at a version.
+pub(crate) async fn order_stays(
+    connection: &mut PgConnection,
+    id: OrderId,
+    at: Version,
+) -> Result<(), Failure> {
+    let select = sqlx::query!(
+        "SELECT 1 AS one FROM orders WHERE id = $1 AND version = $2 FOR SHARE",
+        id.uuid(),
+        i64::from(at.number())
+    );
+    select.fetch_optional(connection).await?.map(drop).ok_or_else(|| StoreError::Conflict.into())
+}
+
+/// Makes sure that a payment is, and until the commit stays, at a version.
+pub(crate) async fn payment_stays(
+    connection: &mut PgConnection,
+    id: PaymentId,
+    at: Version,
+) -> Result<(), Failure> {
+    let select = sqlx::query!(
+        "SELECT 1 AS one FROM payments WHERE id = $1 AND version = $2 FOR SHARE",
+        id.uuid(),
+        i64::from(at.number())
+    );
+    select.fetch_optional(connection).await?.map(drop).ok_or_else(|| StoreError::Conflict.into())
 }
 
 /// Writes the order and its lines in one statement.

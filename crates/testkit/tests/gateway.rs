@@ -110,7 +110,7 @@ async fn other_parameters_under_one_key_are_refused() {
     let dearer = builders::payment(&builders::order().total(builders::usd(99)).build()).build();
     let operation = Operation::create_intent(&scene.order, &dearer);
     let outcome = scene.gateway.perform(&GatewayCall { operation, ..call }).await;
-    assert_eq!(code(outcome), "idempotency_error");
+    assert!(matches!(outcome, Err(GatewayError::KeyReused { .. })), "{outcome:?}");
     assert_eq!(scene.gateway.intents().len(), 1);
 }
 
@@ -123,6 +123,7 @@ async fn only_a_lost_answer_leaves_an_effect() {
         Fault::UnknownBefore,
         Fault::UnknownAfter,
         Fault::Rejected("amount_too_small".to_owned()),
+        Fault::KeyReused,
         Fault::NotAllowed,
     ];
     for fault in faults {
@@ -138,6 +139,7 @@ async fn only_a_lost_answer_leaves_an_effect() {
             Fault::Rejected(code) => {
                 matches!(&outcome, Err(GatewayError::Rejected { code: c, .. }) if c == code)
             }
+            Fault::KeyReused => matches!(outcome, Err(GatewayError::KeyReused { .. })),
             Fault::NotAllowed => matches!(outcome, Err(GatewayError::NotAllowed(_))),
         };
         assert!(fits, "{fault:?}: {outcome:?}");

@@ -2,6 +2,8 @@
 //!
 //! A test names what it covers in its doc comment: `/// Covers: fault 31, I20, D-10.`
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use std::{
     collections::BTreeMap,
     fs,

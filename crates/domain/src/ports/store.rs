@@ -14,6 +14,7 @@ use crate::{
 /// - [`Store::commit`] is atomic and durable when it returns, and takes each [`Cause`](crate::Cause) once.
 /// - A step is written only over the version it was decided on; any other version is
 ///   [`StoreError::Conflict`] and nothing of the changes is kept.
+/// - A [`Guard`](crate::Guard) holds at the moment of the commit: another version is a [`StoreError::Conflict`] too.
 /// - An order has at most one live payment ([`PaymentState::is_live`](crate::PaymentState::is_live)); a second one
 ///   is a [`StoreError::Conflict`].
 /// - A [`Cause::Job`](crate::Cause::Job) completes its job, and only under the job's newest lease.

@@ -66,11 +66,7 @@ enum Wish {
 }
 
 impl CancelOrder {
-    /// How long a cancellation waits for the gateway before somebody looks after it.
-    ///
-    /// Two decisions that read the order and its payment, one of which writes the order only and the other the
-    /// payment only, do not see each other: a wish to cancel can miss the very fact that it waits for. So no wish is
-    /// committed without a timer that finds it again.
+    /// How long a cancellation waits for the gateway before somebody looks after it: its call may have been given up.
     const LOOK_AGAIN: Duration = Duration::minutes(10);
 
     /// The use case over these ports.
@@ -201,6 +197,7 @@ impl CancelOrder {
                     pair.order_event(&mut changes, OrderEvent::CancellationRequested(reason))?;
                     pair.end_if_unwanted(&mut changes, &self.ports, held_for)?;
                     changes.effects.push(timer(changes.at + Self::LOOK_AGAIN));
+                    pair.guard(&mut changes);
                 }
             },
         }

@@ -5,7 +5,7 @@ use time::Duration;
 use super::Ports;
 use crate::{
     Applied, Break, BreakKind, CallState, CancelReason, Changes, Decline, Effect, Followed, GatewayCall,
-    IllegalTransition, Operation, Order, Payment, PaymentEvent, PaymentState, Standing, Step,
+    Guard, IllegalTransition, Operation, Order, Payment, PaymentEvent, PaymentState, Standing, Step,
     ports::Snapshot,
 };
 
@@ -57,6 +57,20 @@ impl Pair {
         self.payment_event(changes, event)?;
         let ended = matches!(self.payment.state, PaymentState::Cancelled | PaymentState::Failed);
         if ended && !was_live { Ok(()) } else { self.follow(changes) }
+    }
+
+    /// Makes sure that what was decided still fits the one of the two that it leaves alone: whoever moves that one
+    /// meanwhile may have decided otherwise, had they seen this.
+    pub(super) fn guard(&self, changes: &mut Changes) {
+        let moves = |wanted: fn(&Step) -> bool| changes.steps.iter().any(wanted);
+        let (order, payment) =
+            (moves(|step| matches!(step, Step::Order(_))), moves(|step| matches!(step, Step::Payment(_))));
+        if payment && !order {
+            changes.guards.push(Guard::Order(self.order.id, self.order.version));
+        }
+        if order && !payment {
+            changes.guards.push(Guard::Payment(self.payment.id, self.payment.version));
+        }
     }
 
     /// Applies an event to the payment.

@@ -167,6 +167,7 @@ impl PerformCall {
         if outcome.state == CallState::Rejected {
             self.refused(&mut pair, &mut changes, &call.operation)?;
         }
+        pair.guard(&mut changes);
         match self.ports.store.commit(changes).await? {
             Committed::Now => Ok(pair),
             Committed::Before => self.pair(call).await,

@@ -108,6 +108,7 @@ impl RecordEvent {
             0 => "kept as a break".to_owned(),
             steps => format!("{steps} steps"),
         });
+        pair.guard(&mut changes);
         Ok(store.commit(changes).await?)
     }
 

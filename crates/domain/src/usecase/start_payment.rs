@@ -194,6 +194,7 @@ impl StartPayment {
         let cause = Cause::Request(request.operation, Beat::Learned);
         let mut changes = Changes::because(cause, Actor::Gateway, self.ports.clock.now());
         pair.learn(&mut changes, &answer.snapshot, &self.ports)?;
+        pair.guard(&mut changes);
         // That it still waits is no news.
         let news = pair.payment.state != known || !changes.breaks.is_empty();
         let committed = if news { self.ports.store.commit(changes).await? } else { Committed::Before };
@@ -241,6 +242,7 @@ impl StartPayment {
             Effect::ExpireOrder { .. } => None,
         });
         let Some(call) = call else { return Err(StartPaymentError::InProgress) };
+        pair.guard(&mut changes);
         if self.ports.store.commit(changes).await? == Committed::Before {
             return Err(StartPaymentError::InProgress);
         }

@@ -49,6 +49,8 @@ macro_rules! store_contract {
                 a_step_of_what_is_not_stored_conflicts,
                 two_steps_of_one_aggregate_are_one_unit,
                 of_two_deciders_one_wins,
+                a_guard_that_no_longer_holds_changes_nothing,
+                of_two_who_guard_what_the_other_writes_one_wins,
             ],
             rows: [
                 an_order_reads_back_as_it_was_placed,

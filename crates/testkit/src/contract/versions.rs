@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use paywright_domain::{
-    Break, BreakKind, CallState, Decline, Effect, OrderEvent, PaymentEvent, Standing, Version,
+    Break, BreakKind, CallState, Decline, Effect, Guard, OrderEvent, PaymentEvent, Standing, Version,
     ports::{Committed, QueueName, StoreError},
 };
 
@@ -53,6 +53,52 @@ pub async fn a_stale_step_changes_nothing(backend: Arc<dyn Backend>) {
     assert_eq!(stage.customer(customer.mode, customer.id).await.unwrap(), None);
     assert_eq!(stage.order_view(order.mode, order.id).await.unwrap().unwrap().declines, []);
     stage.idle(QueueName::Effects).await;
+}
+
+/// What was read and left alone must not have moved, or nothing is kept.
+///
+/// Covers: I16, I28, D-11.
+pub async fn a_guard_that_no_longer_holds_changes_nothing(backend: Arc<dyn Backend>) {
+    let stage = Stage::new(backend);
+    let (order, payment) = stage.started().await;
+    let guarded = |guard| {
+        let mut changes = stage.request();
+        changes.guards.push(guard);
+        changes
+    };
+    let still = guarded(Guard::Order(order.id, order.version)).step(payment.step(PaymentEvent::EndRequested));
+    stage.now(still).await;
+    let moved = stage.payment(payment.id).await.unwrap().unwrap();
+    let stale = guarded(Guard::Payment(payment.id, payment.version));
+    stage.conflicts(stale.step(order.step(OrderEvent::Captured(payment.id)))).await;
+    let early = guarded(Guard::Order(order.id, Version::from_number(99)));
+    stage.conflicts(early.step(moved.step(PaymentEvent::Refused))).await;
+    let nobody = guarded(Guard::Order(builders::new_id(stage.now), order.version));
+    stage.conflicts(nobody.step(moved.step(PaymentEvent::Refused))).await;
+    assert_eq!(stage.order(order.id).await.unwrap(), Some(order));
+    assert_eq!(stage.payment(payment.id).await.unwrap(), Some(moved));
+}
+
+/// Two who each write what the other one only read cannot both be right: one is kept.
+///
+/// Covers: I16, I28, D-11, fault 64.
+pub async fn of_two_who_guard_what_the_other_writes_one_wins(backend: Arc<dyn Backend>) {
+    let stage = Stage::new(backend);
+    for _ in 0..5 {
+        let (order, payment) = stage.started().await;
+        let mut of_order = stage.request().step(order.step(OrderEvent::Captured(payment.id)));
+        of_order.guards.push(Guard::Payment(payment.id, payment.version));
+        let mut of_payment = stage.request().step(payment.step(PaymentEvent::EndRequested));
+        of_payment.guards.push(Guard::Order(order.id, order.version));
+        let outcomes = at_once([of_order, of_payment].into_iter().map(|changes| {
+            let stage = stage.clone();
+            async move { stage.commit(changes).await }
+        }));
+        let outcomes = outcomes.await;
+        let won = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Committed::Now))).count();
+        let lost = outcomes.iter().filter(|outcome| matches!(outcome, Err(StoreError::Conflict))).count();
+        assert_eq!((won, lost), (1, 1), "{outcomes:?}");
+    }
 }
 
 /// An order or payment is born once.

@@ -213,7 +213,10 @@ impl Model {
         self.close_pages(now);
         let reply = match self.replies.get(&call.key()) {
             Some((first, reply)) if *first == call.operation => reply.clone(),
-            Some(_) => return Err(rejected("idempotency_error", "other parameters under the same key")),
+            Some(_) => {
+                let message = "other parameters under the same key".to_owned();
+                return Err(GatewayError::KeyReused { message });
+            }
             None => {
                 let reply = self.execute(mode, call, now);
                 self.replies.insert(call.key(), (call.operation.clone(), reply.clone()));

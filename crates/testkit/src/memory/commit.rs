@@ -1,6 +1,6 @@
 use paywright_domain::{
-    Break, Cause, Changes, Customer, Decline, Effect, Entry, GatewayCall, JobId, Lease, Order, OrderEvent,
-    OrderId, Payment, PaymentEvent, PaymentId, Step, Transition,
+    Break, Cause, Changes, Customer, Decline, Effect, Entry, GatewayCall, Guard, JobId, Lease, Order,
+    OrderEvent, OrderId, Payment, PaymentEvent, PaymentId, Step, Transition,
     ports::{Committed, QueueName, StoreError, Task, TimelineEntry},
 };
 use time::{Duration, OffsetDateTime};
@@ -19,6 +19,9 @@ pub(super) fn write(
     let entries = changes.entries();
     if let Some(customer) = changes.customer.clone() {
         state.welcome(customer)?;
+    }
+    if !changes.guards.iter().all(|guard| state.holds(*guard)) {
+        return Err(StoreError::Conflict);
     }
     for step in &changes.steps {
         match step {
@@ -68,6 +71,15 @@ impl State {
         }
         self.customers.insert(customer.id, customer);
         Ok(())
+    }
+
+    fn holds(&self, guard: Guard) -> bool {
+        match guard {
+            Guard::Order(id, version) => self.orders.get(&id).is_some_and(|order| order.version == version),
+            Guard::Payment(id, version) => {
+                self.payments.get(&id).is_some_and(|payment| payment.version == version)
+            }
+        }
     }
 
     fn step_order(&mut self, step: &Transition<Order, OrderEvent>) -> Result<(), StoreError> {
