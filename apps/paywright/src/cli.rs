@@ -48,7 +48,7 @@ impl Cli {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let command = self.command.unwrap_or(Command::Dev);
         if let Command::Sandbox(args) = command {
-            return Ok(runtime.block_on(paywright_sandbox::cli::run(args))?);
+            return runtime.block_on(paywright_sandbox::cli::run(args));
         }
         let settings = Settings::load(self.config.as_deref())?;
         commands::log(&settings.log)?;

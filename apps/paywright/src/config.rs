@@ -154,6 +154,7 @@ pub enum ConfigError {
     },
 }
 
+const MODES: &str = "mode must be \"test\" or \"live\"";
 const DEFAULTS: &str = include_str!("defaults.toml");
 
 /// The usual names, and where they belong. The Stripe ones go to the credentials of the mode that is chosen.
@@ -169,7 +170,9 @@ impl Settings {
     /// # Errors
     /// [`ConfigError::Unreadable`] names the key that is unknown or does not fit.
     pub fn load(file: Option<&std::path::Path>) -> Result<Self, ConfigError> {
-        Self::from_sources(file, std::env::vars().collect())
+        // Variables that are not text are none of ours.
+        let text = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self::from_sources(file, text.collect())
     }
 
     /// The defaults alone: no file, no environment.
@@ -200,6 +203,7 @@ impl Settings {
             }
         }
         let mode = builder.build_cloned().map_err(unreadable)?.get_string("mode").map_err(unreadable)?;
+        let mode: Mode = mode.parse().map_err(|_| ConfigError::Unreadable(MODES.to_owned()))?;
         for (name, key) in STRIPE_NAMES {
             if let Some(value) = set(name) {
                 builder = builder.set_override(format!("stripe.{mode}.{key}"), value).map_err(unreadable)?;
@@ -275,7 +279,7 @@ impl Credentials {
 
 fn mode<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
     let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| serde::de::Error::custom("mode must be \"test\" or \"live\""))
+    text.parse().map_err(|_| serde::de::Error::custom(MODES))
 }
 
 fn one_line(text: &str) -> String {

@@ -4,8 +4,9 @@ use std::{net::TcpListener, sync::Arc};
 
 use anyhow::Context as _;
 use paywright_domain::{
-    Metadata, Mode, Money, Product, ProductId, Version,
-    ports::{Catalogue, Clock, Entropy, Page},
+    Actor, Metadata, Mode, Money, Order, OrderState, Product, ProductId, Version,
+    ports::{Catalogue, Clock, Entropy, OrderFilter, Page, Reader},
+    usecase::{NewItem, NewOrder},
 };
 use paywright_pg_local::{Cluster, Options};
 use paywright_postgres::{ApiKeys, Postgres};
@@ -15,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::serve;
 use crate::{
     config::{Credentials, Settings},
+    http::present::checkout_url,
     system::{OsEntropy, SystemClock},
     wiring::{self, App},
 };
@@ -65,8 +67,8 @@ async fn everything(mut settings: Settings, listener: TcpListener, alone: bool) 
         false => Some(sandbox(&mut settings, &public_url).await?),
     };
     complete(&mut settings.stripe.test);
-    let banner = banner(&settings, &public_url, sandbox.as_ref());
     let app = Arc::new(App::new(settings, store.clone(), public_url)?);
+    let banner = banner(&app, &demo_order(&app).await?, sandbox.as_ref());
     // Requests wait in the listener's queue until the server takes them, so what is printed is ready.
     println!("{banner}");
     serve::serve(app, listener, true, stop).await?;
@@ -140,20 +142,39 @@ async fn seed(store: &Postgres) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn banner(settings: &Settings, public_url: &str, sandbox: Option<&Sandbox>) -> String {
+/// An order that waits for money, to try the checkout page with.
+async fn demo_order(app: &App) -> anyhow::Result<Order> {
+    let pending = OrderFilter { state: Some(OrderState::Pending), ..OrderFilter::default() };
+    let newest = app.store.list_orders(Mode::Test, pending, Page { limit: 1, after: None }).await?;
+    if let Some(view) = newest.rows.into_iter().next() {
+        return Ok(view.order);
+    }
+    let products = Catalogue::list(&app.store, Mode::Test, Page { limit: 100, after: None }).await?;
+    let product = products.rows.iter().find(|product| product.active).context("no product is for sale")?;
+    let new = NewOrder {
+        currency: product.unit_price.currency(),
+        items: vec![NewItem { product: product.id, quantity: 1 }],
+        customer: None,
+        customer_email: None,
+        metadata: Metadata::new(),
+    };
+    Ok(app.place_order.run(app.ports.new_id(), Actor::System, new).await?)
+}
+
+fn banner(app: &App, demo: &Order, sandbox: Option<&Sandbox>) -> String {
+    let (url, api_base) = (&app.public_url, app.settings.stripe.api_base.as_deref());
     let stripe = match sandbox {
         Some(sandbox) => format!("Stripe sandbox   {}", sandbox.url()),
-        None => {
-            let base = settings.stripe.api_base.as_deref().unwrap_or(paywright_stripe::Settings::API_BASE);
-            format!("Stripe           {base}")
-        }
+        None => format!("Stripe           {}", api_base.unwrap_or(paywright_stripe::Settings::API_BASE)),
     };
     format!(
         "\nPaywright is ready (test mode, Ctrl-C stops it)\n\n  \
-         API              {public_url}/v1\n  \
-         Webhooks         {public_url}/webhooks/stripe\n  \
+         An order to pay  {}\n  \
+         API              {url}/v1\n  \
+         Webhooks         {url}/webhooks/stripe\n  \
          {stripe}\n  \
          API key          {DEV_KEY}\n\n  \
-         WARNING: {DEV_KEY} is known to everybody and works in `dev` only.\n"
+         WARNING: {DEV_KEY} is known to everybody and works in `dev` only.\n",
+        checkout_url(demo, url)
     )
 }

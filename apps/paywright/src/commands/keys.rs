@@ -47,7 +47,7 @@ impl Keys {
             Self::List { json } => list(&keys, json).await?,
             Self::Revoke { id } => {
                 let id: ApiKeyId = id.parse()?;
-                anyhow::ensure!(keys.revoke(id).await?, "no such key, or revoked before");
+                anyhow::ensure!(keys.revoke(id).await?, "no such key");
                 println!("{id} revoked");
             }
         }

@@ -13,7 +13,9 @@ use crate::config::{Log, LogFormat};
 /// Starts logging, to standard error.
 pub(crate) fn log(settings: &Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&settings.filter).context("log.filter")?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let started = match settings.format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).try_init(),

@@ -53,9 +53,15 @@ pub(crate) async fn serve(
     let drain = Duration::from_secs(app.settings.http.drain_seconds);
     let server = server::serve(Arc::clone(&app), listener)?;
     let handle = server.handle();
-    let serving = tokio::spawn(server);
+    let mut serving = tokio::spawn(server);
     let working = with_worker.then(|| tokio::spawn(worker::run(app, stop.clone())));
-    stop.cancelled().await;
+    tokio::select! {
+        () = stop.cancelled() => {}
+        ended = &mut serving => {
+            ended.context("the server")?.context("the server")?;
+            anyhow::bail!("the server ended by itself");
+        }
+    }
     tracing::info!("stopping: no new requests or jobs, {} s for those under way", drain.as_secs());
     handle.stop(true).await;
     serving.await.context("the server")?.context("the server")?;

@@ -1,6 +1,6 @@
 //! Request bodies and query strings, parsed at the border: bounded, strict, and with the field named.
 
-use std::{future::Future, ops::Deref, pin::Pin, time::Duration};
+use std::{fmt, future::Future, marker::PhantomData, ops::Deref, pin::Pin, time::Duration};
 
 use actix_web::{
     FromRequest, HttpRequest,
@@ -8,12 +8,17 @@ use actix_web::{
     http::{StatusCode, header},
     web::{self, Bytes},
 };
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use super::problem::Problem;
 
 /// The most bytes that a request may have, unless its route says otherwise by [`BodyMax`].
 const BODY_MAX: usize = 256 * 1024;
+/// The most characters of a field's name that an answer repeats.
+const FIELD_MAX: usize = 120;
 /// How long a client may take to send them.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -60,6 +65,30 @@ impl FromRequest for Body {
     }
 }
 
+/// A JSON object. Serde alone would take a list of a struct's fields, in their order, as well.
+#[derive(Debug)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OnlyMaps<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OnlyMaps<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(OnlyMaps(PhantomData))
+    }
+}
+
 /// Reads a JSON body strictly. No body at all reads as `{}`.
 ///
 /// # Errors
@@ -71,13 +100,15 @@ pub fn json<T: DeserializeOwned>(request: &HttpRequest, body: &Bytes) -> Result<
     }
     let bytes: &[u8] = if empty { b"{}" } else { body };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| explain(&error))?;
+    let Object(value) =
+        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| explain(&error))?;
     deserializer.end().map_err(|_| Problem::bad_request("malformed_json", "more than one JSON value"))?;
     Ok(value)
 }
 
 fn check_content_type(request: &HttpRequest) -> Result<(), Problem> {
-    let given = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let given =
+        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = given.split(';').next().unwrap_or("").trim();
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
@@ -100,7 +131,7 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
         None if path == "." => String::new(),
         None => path,
     };
-    Problem::invalid(field, text)
+    Problem::invalid(field.chars().filter(|c| !c.is_control()).take(FIELD_MAX).collect::<String>(), text)
 }
 
 /// The field that serde names in "missing field `x`", "unknown field `x`" and "duplicate field `x`".

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use super::{auth::Caller, problem::Problem};
 use crate::wiring::App;
 
-/// How long a request may run before a repeat takes over. Longer than a call to Stripe may take.
-const LOCKED_FOR: Duration = Duration::from_secs(60);
+/// The most calls to Stripe in a row that one request makes.
+const CALLS_MAX: u64 = 3;
 /// The longest key.
 const KEY_MAX: usize = 255;
 
@@ -130,7 +130,8 @@ where
     };
     let scope = caller.key.to_string();
     let keys = &app.idempotency_keys;
-    let operation = match keys.begin(&scope, &key, fingerprint(request, body), fresh, LOCKED_FOR).await? {
+    let locked_for = locked_for(app.settings.stripe.deadline_seconds);
+    let operation = match keys.begin(&scope, &key, fingerprint(request, body), fresh, locked_for).await? {
         Began::Fresh(operation) | Began::Resumed(operation) => operation,
         Began::Replay(stored) => {
             return Ok(Outcome { answer: Ok(Answer::stored(&stored)?), replayed: true });
@@ -150,19 +151,24 @@ where
     let answer = detached(async move {
         let answer = work.await;
         let kept = match &answer {
-            Ok(answer) => keys.finish(&scope, &key, operation, &answer.to_store()).await.map(drop),
-            Err(problem) if problem.is_passing() => keys.abandon(&scope, &key, operation).await,
+            Ok(answer) => keys.finish(&scope, &key, operation, &answer.to_store()).await,
+            Err(problem) if problem.is_passing() => keys.abandon(&scope, &key, operation).await.map(|()| None),
             // Nothing was done: the key is free for the corrected request.
             Err(problem) if problem.status() == StatusCode::UNPROCESSABLE_ENTITY => {
-                keys.forget(&scope, &key, operation).await
+                keys.forget(&scope, &key, operation).await.map(|()| None)
             }
-            Err(problem) => keys.finish(&scope, &key, operation, &problem.to_store()).await.map(drop),
+            Err(problem) => keys.finish(&scope, &key, operation, &problem.to_store()).await,
         };
-        if let Err(error) = kept {
-            // The work is committed under its operation's id, so a repeat finds it.
-            tracing::warn!(%error, "an idempotent answer was not stored");
+        match kept {
+            // A run that took over this one's lock was faster: what it answered stands.
+            Ok(Some(earlier)) => Answer::stored(&earlier),
+            Ok(None) => answer,
+            Err(error) => {
+                // The work is committed under its operation's id, so a repeat finds it.
+                tracing::warn!(%error, "an idempotent answer was not stored");
+                answer
+            }
         }
-        answer
     })
     .await;
     Ok(Outcome { answer, replayed: false })
@@ -174,6 +180,11 @@ where
     Fut: Future<Output = Result<Answer, Problem>> + 'static,
 {
     actix_web::rt::spawn(work).await.unwrap_or_else(|error| Err(Problem::bug(&error)))
+}
+
+/// How long a request may run before a repeat takes over.
+fn locked_for(deadline_seconds: u64) -> Duration {
+    Duration::from_secs(CALLS_MAX * deadline_seconds)
 }
 
 fn key(request: &HttpRequest) -> Result<Option<String>, Problem> {

@@ -3,16 +3,20 @@
 use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
 use paywright_domain::{
     IllegalTransition, InvalidInput,
-    ports::StoreError,
+    ports::{GatewayError, StoreError},
     usecase::{
         AdvanceOrderError, CancelOrderError, ErrorKind, PlaceOrderError, StartPaymentError,
     },
 };
 use serde::Serialize;
 
-/// One error answer.
+/// One error answer. Boxed, since it travels in every `Result` of every route.
 #[derive(Debug, Clone, Serialize)]
-pub struct Problem {
+#[serde(transparent)]
+pub struct Problem(Box<Fields>);
+
+#[derive(Debug, Clone, Serialize)]
+struct Fields {
     /// `urn:paywright:problem:{code}`.
     #[serde(rename = "type")]
     kind: String,
@@ -44,7 +48,7 @@ struct FieldError {
 impl Problem {
     /// A problem with a code of its own.
     pub fn new(status: StatusCode, code: &'static str, title: &'static str) -> Self {
-        Self {
+        Self(Box::new(Fields {
             kind: format!("urn:paywright:problem:{code}"),
             title,
             status: status.as_u16(),
@@ -55,20 +59,20 @@ impl Problem {
             event: None,
             allowed: None,
             retry_after_s: None,
-        }
+        }))
     }
 
     /// With a sentence about this case.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+        self.0.detail = Some(detail.into());
         self
     }
 
     /// Worth trying again after so many seconds.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after_s = Some(seconds);
+        self.0.retry_after_s = Some(seconds);
         self
     }
 
@@ -83,7 +87,7 @@ impl Problem {
         let mut problem =
             Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "The request has a wrong field")
                 .detail(if field.is_empty() { detail.clone() } else { format!("{field}: {detail}") });
-        problem.errors.push(FieldError { field, detail });
+        problem.0.errors.push(FieldError { field, detail });
         problem
     }
 
@@ -107,21 +111,21 @@ impl Problem {
 
     /// The status.
     pub fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).expect("made from a status")
+        StatusCode::from_u16(self.0.status).expect("made from a status")
     }
 
     /// Whether the same request may end otherwise in a moment, so that its idempotency key must not be bound to
     /// this answer.
     pub fn is_passing(&self) -> bool {
-        self.retry_after_s.is_some() || self.status >= 500
+        self.0.retry_after_s.is_some() || self.0.status >= 500
     }
 
     fn illegal(error: &IllegalTransition) -> Self {
         let mut problem =
             Self::new(StatusCode::CONFLICT, "illegal_transition", "The state does not allow this")
                 .detail(error.to_string());
-        (problem.from, problem.event) = (Some(error.from), Some(error.event));
-        problem.allowed = Some(error.allowed.clone());
+        (problem.0.from, problem.0.event) = (Some(error.from), Some(error.event));
+        problem.0.allowed = Some(error.allowed.clone());
         problem
     }
 
@@ -149,7 +153,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.code)
+        f.write_str(self.0.code)
     }
 }
 
@@ -160,8 +164,11 @@ impl ResponseError for Problem {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status());
-        if let Some(seconds) = self.retry_after_s {
+        if let Some(seconds) = self.0.retry_after_s {
             response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        if self.status() == StatusCode::UNAUTHORIZED {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
         }
         response.content_type("application/problem+json").body(self.body())
     }
@@ -236,6 +243,7 @@ impl From<StartPaymentError> for Problem {
                 Self::new(StatusCode::BAD_GATEWAY, "payment_refused", "Stripe refused to create the payment")
                     .detail(format!("Stripe's code: {}", rejection.code))
             }
+            StartPaymentError::Gateway(error @ GatewayError::KeyReused { .. }) => Self::bug(&error),
             StartPaymentError::Gateway(error) => {
                 tracing::warn!(error = chain(&error), "stripe gave no answer");
                 Self::unavailable("Stripe did not answer; the payment is recorded, send the request again")

@@ -67,8 +67,11 @@ async fn finish(
             }
             _ => Problem::new(status, "bad_request", "The request cannot be read"),
         };
-        let (request, _) = response.into_parts();
-        let answer = actix_web::ResponseError::error_response(&problem);
+        let (request, bare) = response.into_parts();
+        let mut answer = actix_web::ResponseError::error_response(&problem);
+        if let Some(methods) = bare.headers().get(header::ALLOW) {
+            answer.headers_mut().insert(header::ALLOW, methods.clone());
+        }
         response = ServiceResponse::new(request, answer);
     }
     if let Some(id) = id.and_then(|id| header::HeaderValue::from_str(&id).ok()) {

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use futures::FutureExt as _;
 use paywright_domain::{
     Lease,
-    ports::{Job, QueueName, StoreError, Task},
+    ports::{GatewayError, Job, QueueName, StoreError, Task},
     usecase::{CancelOrderError, ErrorKind, PerformCallError, RecordEventError},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,6 +19,10 @@ use crate::{http::problem::chain, wiring::App};
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// How long to wait for news when there is nothing to do. A hint from the database ends it early.
 const IDLE: Duration = Duration::from_millis(500);
+/// How long a client's idempotency key gives the same answer.
+const ANSWERS_KEPT: Duration = Duration::from_secs(72 * 3600);
+const PRUNED_AT_ONCE: u32 = 1_000;
+const HOUSEKEEPING: Duration = Duration::from_secs(3600);
 /// How long to wait after the database failed.
 const TROUBLE: Duration = Duration::from_secs(2);
 
@@ -28,8 +32,24 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     for queue in [QueueName::Webhooks, QueueName::Effects] {
         tracker.spawn(drive(Arc::clone(&app), queue, stop.clone()));
     }
+    tracker.spawn(housekeep(app, stop));
     tracker.close();
     tracker.wait().await;
+}
+
+/// Forgets answers to clients that are past their time, a few at a time.
+async fn housekeep(app: Arc<App>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        match app.idempotency_keys.prune(ANSWERS_KEPT, PRUNED_AT_ONCE).await {
+            Ok(pruned) if pruned == u64::from(PRUNED_AT_ONCE) => continue,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = chain(&error), "cannot forget old idempotency keys"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HOUSEKEEPING) => {}
+            () = stop.cancelled() => {}
+        }
+    }
 }
 
 /// Claims as many jobs as there are idle hands.
@@ -137,7 +157,9 @@ async fn perform(app: &App, job: &Job) -> Result<(), Verdict> {
         }),
         Task::PerformCall(_) => app.perform_call.run(job.lease).await.map(drop).map_err(|error| match error {
             PerformCallError::Store(StoreError::LeaseLost) => Verdict::Leave,
-            PerformCallError::TooOld => Verdict::Bury(chain(&error)),
+            PerformCallError::TooOld | PerformCallError::Gateway(GatewayError::KeyReused { .. }) => {
+                Verdict::Bury(chain(&error))
+            }
             error => Verdict::Retry(chain(&error)),
         }),
         Task::ExpireOrder(order) => app.cancel_order.expire(job.lease, *order).await.map_err(|error| match error {

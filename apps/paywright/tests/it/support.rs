@@ -6,10 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use paywright_app::{config::Settings, http::server, wiring::App, worker};
 use paywright_postgres::{ApiKeys, PoolOptions, Postgres, TestDb};
 use paywright_sandbox::{PresetEndpoint, Sandbox};
 use serde_json::{Value, json};
+use sha2::Sha256;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const KEY: &str = "pw_test_dev";
@@ -22,12 +28,12 @@ pub(crate) const THREE_D_SECURE: &str = "4000000000003220";
 /// The program, in this process.
 pub(crate) struct TestApp {
     pub(crate) url: String,
-    pub(crate) sandbox: Sandbox,
+    pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) app: Arc<App>,
     pub(crate) http: reqwest::Client,
     stop: CancellationToken,
     server: actix_web::dev::ServerHandle,
-    _db: TestDb,
+    db: Arc<TestDb>,
 }
 
 /// One answer.
@@ -75,7 +81,7 @@ impl TestApp {
             webhook_endpoints: if webhooks { vec![endpoint] } else { Vec::new() },
             ..paywright_sandbox::Options::default()
         });
-        let sandbox = sandbox.await.unwrap();
+        let sandbox = Arc::new(sandbox.await.unwrap());
         let mut settings = Settings::defaults();
         settings.stripe.api_base = Some(sandbox.url().to_owned());
         settings.stripe.test.secret_key = Some("sk_test_integration".to_owned().into());
@@ -83,6 +89,23 @@ impl TestApp {
         settings.stripe.test.webhook_secret = Some(WEBHOOK_SECRET.to_owned().into());
         settings.http.drain_seconds = 5;
         change(&mut settings);
+        Self::serve(settings, listener, Arc::new(db), sandbox).await
+    }
+
+    /// Another server over the same database and sandbox.
+    pub(crate) async fn over(other: &Self) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::serve(other.app.settings.clone(), listener, Arc::clone(&other.db), Arc::clone(&other.sandbox))
+            .await
+    }
+
+    async fn serve(
+        settings: Settings,
+        listener: TcpListener,
+        db: Arc<TestDb>,
+        sandbox: Arc<Sandbox>,
+    ) -> Self {
+        let url = format!("http://{}", listener.local_addr().unwrap());
         let store = Postgres::connect(db.url(), PoolOptions::default()).await.unwrap();
         store.migrate().await.unwrap();
         ApiKeys::new(&store).ensure_dev_key(KEY).await.unwrap();
@@ -92,16 +115,21 @@ impl TestApp {
         tokio::spawn(serving);
         tokio::spawn(worker::run(Arc::clone(&app), stop.clone()));
         let no_redirects = reqwest::redirect::Policy::none();
-        let http =
-            reqwest::Client::builder().redirect(no_redirects).timeout(Duration::from_secs(30)).build().unwrap();
-        Self { url, sandbox, app, http, stop, server, _db: db }
+        let http = reqwest::Client::builder()
+            .redirect(no_redirects)
+            .timeout(Duration::from_secs(30))
+            .build()
+            .unwrap();
+        Self { url, sandbox, app, http, stop, server, db }
     }
 
     /// Stops serving and working; the database goes with the value.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.server.stop(false).await;
-        self.sandbox.stop().await;
+        if let Some(sandbox) = Arc::into_inner(self.sandbox) {
+            sandbox.stop().await;
+        }
         self.app.store.close().await;
     }
 
@@ -197,6 +225,182 @@ impl TestApp {
     pub(crate) async fn timeline(&self, order: &str) -> Vec<Value> {
         let list = self.get(&format!("/v1/orders/{order}/timeline")).await.ok();
         list["data"].as_array().unwrap().clone()
+    }
+}
+
+/// Looking behind the API, and speaking HTTP that no client library would.
+impl TestApp {
+    /// Another app's requests with another credential, or none.
+    pub(crate) fn bare(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method.parse().unwrap(), format!("{}{path}", self.url))
+    }
+
+    /// Where the database is.
+    pub(crate) fn database_url(&self) -> String {
+        self.db.url().to_owned()
+    }
+
+    /// A number out of the database.
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(self.app.store.pool()).await.unwrap()
+    }
+
+    /// One column of texts out of the database; `$1` is `bound`.
+    pub(crate) async fn texts(&self, sql: &'static str, bound: &str) -> Vec<String> {
+        sqlx::query_scalar(sql).bind(bound).fetch_all(self.app.store.pool()).await.unwrap()
+    }
+
+    /// Changes the database by hand; `$1` is `bound`.
+    pub(crate) async fn by_hand(&self, sql: &'static str, bound: &str) {
+        sqlx::query(sql).bind(bound).execute(self.app.store.pool()).await.unwrap();
+    }
+
+    /// Everything that requests may leave behind, as numbers of rows. Events are apart: Stripe sends some late.
+    pub(crate) async fn stored(&self) -> String {
+        let sql = "SELECT concat_ws(' ', (SELECT count(*) FROM products), (SELECT sum(version) FROM products),
+            (SELECT count(*) FROM customers), (SELECT count(*) FROM orders), (SELECT sum(version) FROM orders),
+            (SELECT count(*) FROM order_items), (SELECT count(*) FROM payments), (SELECT count(*) FROM gateway_calls),
+            (SELECT count(*) FROM order_transitions), (SELECT count(*) FROM jobs WHERE kind <> 'read_event'),
+            (SELECT count(*) FROM breaks), (SELECT count(*) FROM idempotency_keys))";
+        sqlx::query_scalar(sql).fetch_one(self.app.store.pool()).await.unwrap()
+    }
+
+    /// Sends bytes over a connection of their own and reads what comes back until it is closed, or for `patience`.
+    pub(crate) async fn raw(&self, bytes: &[u8], patience: Duration) -> String {
+        let (mut from, mut to) = self.connect().await.into_split();
+        let bytes = bytes.to_vec();
+        // The server may answer, and hang up, before it was sent everything.
+        let sending = tokio::spawn(async move {
+            let _ = to.write_all(&bytes).await;
+            to
+        });
+        let answer = read_all(&mut from, patience).await;
+        drop(sending.await.unwrap());
+        answer
+    }
+
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.url.trim_start_matches("http://")).await.unwrap()
+    }
+
+    /// The time, as the program has it.
+    pub(crate) fn now(&self) -> i64 {
+        self.app.ports.clock.now().unix_timestamp()
+    }
+
+    /// Delivers an event as Stripe would.
+    pub(crate) async fn deliver(&self, event: &Value) -> Reply {
+        self.deliver_bytes(event.to_string().into_bytes()).await
+    }
+
+    /// Delivers bytes, signed now.
+    pub(crate) async fn deliver_bytes(&self, body: Vec<u8>) -> Reply {
+        let signature = signature(WEBHOOK_SECRET, self.now(), &body);
+        self.webhook(Some(&signature), body).await
+    }
+
+    /// Posts to the webhook's address.
+    pub(crate) async fn webhook(&self, signature: Option<&str>, body: Vec<u8>) -> Reply {
+        let request =
+            self.bare("POST", "/webhooks/stripe").header("content-type", "application/json").body(body);
+        let request = match signature {
+            Some(signature) => request.header("stripe-signature", signature),
+            None => request,
+        };
+        self.send(request).await
+    }
+
+    /// What a `GET` of Stripe's API answers.
+    pub(crate) async fn stripe(&self, path: &str) -> Value {
+        let request =
+            self.http.get(format!("{}/v1/{path}", self.sandbox.url())).bearer_auth("sk_test_integration");
+        self.send(request).await.ok()
+    }
+
+    /// All objects of one of Stripe's lists that belong to an order.
+    pub(crate) async fn at_stripe_of(&self, list: &str, order: &str) -> Vec<Value> {
+        let listed = self.stripe(&format!("{list}?limit=100")).await;
+        assert_eq!(listed["has_more"], false, "more than a page of {list}");
+        let ours = |object: &&Value| object["metadata"]["paywright_order"] == order;
+        listed["data"].as_array().unwrap().iter().filter(ours).cloned().collect()
+    }
+
+    /// Waits until nothing is left to be delivered or done but timers, at most 20 seconds.
+    pub(crate) async fn quiet(&self) {
+        let begun = Instant::now();
+        loop {
+            let open = "SELECT count(*) FROM jobs WHERE state = 'ready' AND kind <> 'expire_order'";
+            let deliveries =
+                self.send(self.http.get(format!("{}/_sandbox/deliveries", self.sandbox.url()))).await.ok();
+            let jobs = self.count(open).await;
+            if deliveries["open"] == 0 && jobs == 0 {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(20), "{jobs} jobs, {:#}", deliveries["waiting"]);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// An order that was paid by a card.
+    pub(crate) async fn paid_order(&self) -> String {
+        let order = self.order().await;
+        let intent = self.intent(&order).await;
+        self.pay_intent(&intent, VISA).await.ok();
+        self.until(&order, "paid").await;
+        order
+    }
+}
+
+/// Reads until a problem's end, until the other side hangs up, or for `patience`.
+pub(crate) async fn read_all(from: &mut (impl AsyncRead + Unpin), patience: Duration) -> String {
+    let mut bytes = Vec::new();
+    let reading = async {
+        while from.read_buf(&mut bytes).await.is_ok_and(|count| count > 0) && !bytes.ends_with(b"}") {}
+    };
+    let _ = tokio::time::timeout(patience, reading).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// `Stripe-Signature` as Stripe makes it. Source: <https://docs.stripe.com/webhooks/signatures>
+pub(crate) fn signature(secret: &str, at: i64, body: &[u8]) -> String {
+    format!("t={at},v1={}", v1(secret, at, body))
+}
+
+/// The signature itself.
+pub(crate) fn v1(secret: &str, at: i64, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    mac.update(format!("{at}.").as_bytes());
+    mac.update(body);
+    hex::encode(mac.finalize().into_bytes())
+}
+
+impl Reply {
+    /// Asserts that this refuses a request as the API promises, and returns status and code.
+    pub(crate) fn refused(&self, what: &str) -> (u16, String) {
+        assert!((400..500).contains(&self.status), "{what}: {} {}", self.status, self.text);
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{what}: {} {}",
+            self.status,
+            self.text
+        );
+        assert!(self.header("x-request-id").is_some_and(|id| id.len() > 8), "{what}: no request id");
+        assert!(self.text.len() < 2_000, "{what}: it echoes {} bytes", self.text.len());
+        let (problem, (status, code)) = (self.json(), self.problem());
+        assert_eq!(problem["type"], format!("urn:paywright:problem:{code}"), "{what}");
+        assert_eq!(problem["status"], status, "{what}");
+        assert!(
+            !code.is_empty() && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+            "{what}: {code}"
+        );
+        (status, code)
+    }
+
+    /// The field that a 422 names.
+    pub(crate) fn field(&self, what: &str) -> String {
+        assert_eq!(self.refused(what), (422, "invalid_request".to_owned()), "{what}: {}", self.text);
+        text(&self.json()["errors"][0]["field"])
     }
 }
 

@@ -1,12 +1,16 @@
 //! `/v1/...`: bytes to a request, and its answer to bytes.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 
+use super::fault;
 use super::shell::Shell;
 use crate::model::error::ApiError;
+use crate::model::fault::{Kind, Verdict};
 use crate::model::{Method, Request, Response};
 
 /// Longest body of a request.
@@ -23,16 +27,68 @@ pub(super) async fn handle(
     };
     let held = match shell.hold(&request) {
         Ok(held) => held,
-        Err(error) => {
-            let response = refused(&error);
-            record(&shell, &request, &response);
-            return write(response);
-        }
+        Err(error) => return answer(&shell, &request, refused(&error)),
     };
-    let response = shell.request(request.clone(), None);
-    record(&shell, &request, &response);
+    let verdicts = match shell.decide(&request) {
+        Ok(verdicts) => verdicts,
+        Err(response) => return answer(&shell, &request, *response),
+    };
+    if verdicts.is_empty() {
+        let response = shell.request(request.clone(), None);
+        drop(held);
+        return answer(&shell, &request, response);
+    }
+    let response = with_faults(&http, &request, &shell, &verdicts).await;
     drop(held);
+    response
+}
+
+fn answer(shell: &Shell, request: &Request, response: Response) -> HttpResponse {
+    record(shell, request, &response);
     write(response)
+}
+
+/// Carries a request out, or not, and answers as its faults want.
+async fn with_faults(
+    http: &HttpRequest,
+    request: &Request,
+    shell: &Shell,
+    verdicts: &[Verdict],
+) -> HttpResponse {
+    let find = |wanted: fn(&Verdict) -> bool| verdicts.iter().copied().find(wanted);
+    for delay in verdicts.iter().filter(|verdict| verdict.kind == Kind::Delay) {
+        tokio::time::sleep(Duration::from_millis(delay.millis)).await;
+    }
+    if let Some(error) = verdicts.iter().find_map(|verdict| verdict.as_refusal()) {
+        let mut response = refused(&error);
+        if error.code == Some("rate_limit") {
+            response = response.header("Stripe-Rate-Limited-Reason", "endpoint-rate");
+        }
+        return answer(shell, request, response);
+    }
+    let instead =
+        |verdict: &Verdict| verdict.kind == Kind::Reset || fault::proxy_page(verdict.kind).is_some();
+    let replace = |verdict: Verdict| fault::proxy_page(verdict.kind).unwrap_or_else(|| fault::reset(http));
+    let replacing = verdicts.iter().copied().find(instead);
+    if let Some(verdict) = replacing.filter(|verdict| !verdict.effect) {
+        return replace(verdict);
+    }
+    let effect = verdicts.iter().find_map(|verdict| verdict.as_effect());
+    let response = shell.request(request.clone(), effect);
+    if let Some(verdict) = replacing {
+        return replace(verdict);
+    }
+    // An answer that lies on purpose is no exchange that the checker should see.
+    if effect.is_none_or(|effect| effect.is_error()) {
+        record(shell, request, &response);
+    }
+    match find(|verdict| matches!(verdict.kind, Kind::Drip | Kind::Truncate)) {
+        Some(verdict) => {
+            let body = response.body.clone();
+            fault::mangle(write(response), body, verdict)
+        }
+        None => write(response),
+    }
 }
 
 fn record(shell: &Shell, request: &Request, response: &Response) {
@@ -64,7 +120,7 @@ async fn read(http: &HttpRequest, payload: web::Payload) -> Result<Request, Box<
         path: http.path().to_owned(),
         query: http.query_string().to_owned(),
         body: if method == Method::Post { body } else { String::new() },
-        api_key: api_key(headers),
+        api_key: api_key(headers).or_else(|| publishable_key(http.query_string())),
         idempotency_key: header("Idempotency-Key"),
         stripe_version: header("Stripe-Version"),
         stripe_account: header("Stripe-Account"),
@@ -78,6 +134,12 @@ fn check_content_type(headers: &HeaderMap, has_body: bool) -> Result<(), Box<Api
     }
     let message = "Invalid request (check that your POST content type is application/x-www-form-urlencoded). If you have any questions, we can help at https://support.stripe.com/.";
     Err(ApiError::invalid(message).into())
+}
+
+/// Stripe.js sends its publishable key as a parameter.
+fn publishable_key(query: &str) -> Option<String> {
+    let key = query.split('&').find_map(|pair| pair.strip_prefix("key="))?;
+    key.starts_with("pk_").then(|| key.to_owned())
 }
 
 /// `Bearer key`, or Basic with the key as the user. Source: <https://docs.stripe.com/api/authentication>.

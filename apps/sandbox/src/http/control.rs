@@ -10,7 +10,7 @@ use super::shell::Shell;
 use crate::model::checkout_session::{Authenticate, PayDetails};
 use crate::model::control::ClockCommand;
 use crate::model::error::ApiError;
-use crate::model::{Control, Mode, Response};
+use crate::model::{Control, Mode, Response, fault};
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
@@ -18,10 +18,18 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/checkout/sessions/{id}/pay", web::post().to(pay_session))
         .route("/payment_intents/{id}/pay", web::post().to(pay_intent))
         .route("/payment_intents/{id}/authenticate", web::post().to(authenticate))
+        .route("/setup_intents/{id}/pay", web::post().to(pay_intent))
+        .route("/setup_intents/{id}/authenticate", web::post().to(authenticate))
         .route("/deliveries", web::get().to(deliveries))
         .route("/events/{id}/resend", web::post().to(resend))
         .route("/clock", web::get().to(clock))
         .route("/clock", web::post().to(move_clock))
+        .route("/faults", web::get().to(faults))
+        .route("/faults", web::post().to(add_faults))
+        .route("/faults", web::delete().to(clear_faults))
+        .route("/faults/{id}", web::delete().to(remove_fault))
+        .route("/state", web::get().to(export_state))
+        .route("/state", web::post().to(import_state))
         .route("/reset", web::post().to(reset));
 }
 
@@ -133,7 +141,7 @@ async fn move_clock(payload: web::Payload, shell: web::Data<Shell>) -> HttpRespo
 }
 
 /// At most ten years.
-fn duration_millis(given: &Value) -> Option<i64> {
+pub(super) fn duration_millis(given: &Value) -> Option<i64> {
     const MOST: i64 = 10 * 366 * 86_400_000;
     let millis = match given {
         Value::Number(seconds) => seconds.as_i64()?.checked_mul(1_000)?,
@@ -152,6 +160,67 @@ fn duration_millis(given: &Value) -> Option<i64> {
         _ => return None,
     };
     (0..=MOST).contains(&millis).then_some(millis)
+}
+
+async fn faults(shell: web::Data<Shell>) -> HttpResponse {
+    write(Response::json(200, &shell.faults(|faults| faults.render())))
+}
+
+async fn add_faults(payload: web::Payload, shell: web::Data<Shell>) -> HttpResponse {
+    let parsed = match json_body::<Value>(payload).await.and_then(|body| fault::parse(&body)) {
+        Ok(parsed) => parsed,
+        Err(error) => return refuse(&error),
+    };
+    let added = shell.faults(|faults| {
+        if let Some(seed) = parsed.seed {
+            faults.seed(seed);
+        }
+        if let Some(on) = parsed.rate_limits {
+            faults.rate_limits = on;
+        }
+        parsed.rules.into_iter().map(|rule| faults.add(rule)).collect::<Result<Vec<Value>, _>>()
+    });
+    match added {
+        Ok(added) => write(Response::json(200, &json!({"data": added}))),
+        Err(error) => refuse(&error),
+    }
+}
+
+async fn clear_faults(shell: web::Data<Shell>) -> HttpResponse {
+    shell.faults(fault::Faults::clear);
+    faults(shell).await
+}
+
+async fn remove_fault(id: web::Path<String>, shell: web::Data<Shell>) -> HttpResponse {
+    match shell.faults(|faults| faults.remove(&id)) {
+        true => faults(shell).await,
+        false => refuse(&ApiError::no_such("fault", &id, "id")),
+    }
+}
+
+/// Longest state that can be imported.
+const STATE_MAX: usize = 512 * 1024 * 1024;
+
+async fn export_state(shell: web::Data<Shell>) -> HttpResponse {
+    match shell.read(|model, _| serde_json::to_string(model)) {
+        Ok(body) => write(Response { status: 200, body, ..Response::default() }),
+        Err(error) => refuse(&ApiError::internal(format!("The state could not be written: {error}"))),
+    }
+}
+
+async fn import_state(payload: web::Payload, shell: web::Data<Shell>) -> HttpResponse {
+    let bytes = match payload.to_bytes_limited(STATE_MAX).await {
+        Ok(Ok(bytes)) => bytes,
+        _ => return refuse(&ApiError::too_large()),
+    };
+    let model = match serde_json::from_slice(&bytes) {
+        Ok(model) => model,
+        Err(error) => return refuse(&bad_json(format!("This is no state of a sandbox: {error}"))),
+    };
+    match shell.replace(model) {
+        Ok(()) => write(Response::json(200, &json!({"imported": true}))),
+        Err(error) => refuse(&ApiError::internal(format!("The state could not be kept: {error}"))),
+    }
 }
 
 async fn reset(shell: web::Data<Shell>) -> HttpResponse {

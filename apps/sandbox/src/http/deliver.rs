@@ -60,12 +60,16 @@ async fn attempt(shell: Arc<Shell>, client: reqwest::Client, mode: Mode, outgoin
 
 /// Source of the headers: <https://docs.stripe.com/webhooks>.
 async fn send(client: &reqwest::Client, outgoing: &Outgoing) -> Outcome {
+    let body = match outgoing.corrupt {
+        true => outgoing.body.replacen("\"livemode\"", "\"livem0de\"", 1),
+        false => outgoing.body.clone(),
+    };
     let sent = client
         .post(&outgoing.url)
         .header(USER_AGENT, "Stripe/1.0 (+https://stripe.com/docs/webhooks)")
         .header(CONTENT_TYPE, "application/json; charset=utf-8")
         .header("Stripe-Signature", signature(&outgoing.secrets, wall(), &outgoing.body))
-        .body(outgoing.body.clone())
+        .body(body)
         .send()
         .await;
     let failed = |error: reqwest::Error| Outcome { error: Some(reason(&error)), ..Outcome::default() };

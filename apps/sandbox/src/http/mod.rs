@@ -1,8 +1,11 @@
 //! The HTTP shell around the model: it parses bytes, calls the model under a lock and writes answers.
 
 mod api;
+mod browser;
 mod control;
+mod dashboard;
 mod deliver;
+mod fault;
 mod pages;
 mod record;
 mod server;

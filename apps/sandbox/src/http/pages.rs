@@ -297,12 +297,17 @@ async fn receipt(id: web::Path<String>, shell: web::Data<Shell>) -> HttpResponse
 
 // ---------------------------------------------------------------- answers
 
-fn message(status: StatusCode, title: &str, text: &str, link: Option<(String, String)>) -> HttpResponse {
+pub(super) fn message(
+    status: StatusCode,
+    title: &str,
+    text: &str,
+    link: Option<(String, String)>,
+) -> HttpResponse {
     html(status, &MessagePage { title: title.to_owned(), text: text.to_owned(), link }, &[])
 }
 
 /// A page under a policy that runs no script and sends its forms nowhere else.
-fn html(status: StatusCode, page: &impl Template, form_targets: &[String]) -> HttpResponse {
+pub(super) fn html(status: StatusCode, page: &impl Template, form_targets: &[String]) -> HttpResponse {
     let policy = format!(
         "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self' {}",
         form_targets.join(" ")
@@ -322,7 +327,7 @@ fn html(status: StatusCode, page: &impl Template, form_targets: &[String]) -> Ht
     }
 }
 
-fn redirect(url: &str) -> HttpResponse {
+pub(super) fn redirect(url: &str) -> HttpResponse {
     match actix_web::http::header::HeaderValue::from_str(url) {
         Ok(location) => HttpResponse::SeeOther().insert_header((LOCATION, location)).finish(),
         Err(_) => message(StatusCode::OK, "Done", "The shop's address cannot be followed.", None),

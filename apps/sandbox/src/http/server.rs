@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::record::Recorder;
 use super::shell::Shell;
-use super::{api, control, deliver, pages};
+use super::{api, browser, control, dashboard, deliver, fault, pages};
 use crate::journal::Journal;
 use crate::model::{Input, Model, Preset, Settings};
 
@@ -118,6 +118,7 @@ pub async fn start(options: Options) -> Result<Sandbox, StartError> {
         .workers(options.workers.max(1))
         .shutdown_timeout(2)
         .disable_signals()
+        .on_connect(fault::remember_socket)
         .listen(listener)
         .map_err(|reason| StartError::Bind { address, reason })?
         .run();
@@ -199,5 +200,7 @@ fn routes(config: &mut web::ServiceConfig) {
     config
         .service(web::scope("/_sandbox").configure(control::routes))
         .configure(pages::routes)
+        .configure(dashboard::routes)
+        .configure(browser::routes)
         .default_service(web::to(api::handle));
 }

@@ -11,8 +11,9 @@ use super::record::Recorder;
 use crate::journal::Journal;
 use crate::model::delivery::Outgoing;
 use crate::model::error::ApiError;
+use crate::model::fault::{Faults, Kind, Subject, Verdict};
 use crate::model::idempotency::InFlight;
-use crate::model::{Control, Effect, Input, Method, Mode, Model, Request, Response, Time};
+use crate::model::{Blow, Control, Effect, Input, Method, Mode, Model, Request, Response, Time};
 
 pub(super) struct Shell {
     core: Mutex<Core>,
@@ -26,11 +27,21 @@ struct Core {
     journal: Option<Journal>,
     in_flight: InFlight,
     sending: HashSet<(Mode, u64)>,
+    faults: Faults,
+    /// Deliveries whose faults were decided; each is struck once, at its first attempt.
+    struck: HashSet<(Mode, u64)>,
 }
 
 impl Shell {
     pub(super) fn new(model: Model, journal: Option<Journal>, recorder: Option<Recorder>) -> Self {
-        let core = Core { model, journal, in_flight: InFlight::default(), sending: HashSet::new() };
+        let core = Core {
+            model,
+            journal,
+            in_flight: InFlight::default(),
+            sending: HashSet::new(),
+            faults: Faults::default(),
+            struck: HashSet::new(),
+        };
         Self { core: Mutex::new(core), wake: Notify::new(), recorder }
     }
 
@@ -85,6 +96,42 @@ impl Shell {
         }
     }
 
+    /// Takes another state instead of its own; its pages and settings stay.
+    pub(super) fn replace(&self, model: Model) -> io::Result<()> {
+        let mut core = self.lock();
+        let settings = core.model.settings.clone();
+        if let Some(journal) = &mut core.journal {
+            journal.replace(&model)?;
+        }
+        core.model = model;
+        core.apply(&Input::Configure { settings, presets: Vec::new() });
+        drop(core);
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    /// The faults that strike a request.
+    ///
+    /// # Errors
+    /// The 429 of a rate limit.
+    pub(super) fn decide(&self, request: &Request) -> Result<Vec<Verdict>, Box<Response>> {
+        let mut core = self.lock();
+        if core.faults.is_idle() {
+            return Ok(Vec::new());
+        }
+        if let Some(reason) = core.faults.limit(request.method, &request.path, wall()) {
+            let error = ApiError::too_many("Request rate limit exceeded.").code("rate_limit");
+            let response = Response::json(429, &error.body()).header("Stripe-Rate-Limited-Reason", reason);
+            return Err(Box::new(response));
+        }
+        Ok(core.faults.decide(Subject::Request { method: request.method, path: &request.path }))
+    }
+
+    /// Works on the rules.
+    pub(super) fn faults<T>(&self, work: impl FnOnce(&mut Faults) -> T) -> T {
+        work(&mut self.lock().faults)
+    }
+
     /// Takes deliveries to be sent now, and says how long to wait for the next.
     pub(super) fn take_deliveries(&self, most: usize) -> (Vec<(Mode, Outgoing)>, Option<i64>) {
         let mut guard = self.lock();
@@ -98,13 +145,11 @@ impl Shell {
         let mut taken = Vec::new();
         for (mode, outgoing) in due {
             match outgoing {
-                Ok(outgoing) => {
-                    core.sending.insert((mode, outgoing.delivery));
-                    taken.push((mode, outgoing));
-                }
+                Ok(outgoing) => taken.extend(core.strike(mode, outgoing).map(|outgoing| (mode, outgoing))),
                 Err(delivery) => drop(core.apply(&Input::Abandon { mode, delivery })),
             }
         }
+        core.sending.extend(taken.iter().map(|(mode, outgoing)| (*mode, outgoing.delivery)));
         let now = core.model.clock.at(wall);
         let wait = core.model.next_at().filter(|_| !core.model.clock.is_frozen()).map(|at| at.0 - now.0);
         (taken, wait)
@@ -114,6 +159,7 @@ impl Shell {
     pub(super) fn delivered(&self, mode: Mode, delivery: u64, input: &Input) {
         let mut core = self.lock();
         core.sending.remove(&(mode, delivery));
+        core.struck.remove(&(mode, delivery));
         core.apply(input);
         drop(core);
         self.wake.notify_one();
@@ -121,6 +167,47 @@ impl Shell {
 }
 
 impl Core {
+    /// Lets the faults strike a delivery; none when it is not to be sent now.
+    fn strike(&mut self, mode: Mode, mut outgoing: Outgoing) -> Option<Outgoing> {
+        if self.faults.is_idle() {
+            return Some(outgoing);
+        }
+        let delivery = outgoing.delivery;
+        let first = outgoing.attempts == 0 && self.struck.insert((mode, delivery));
+        for verdict in self.faults.decide(Subject::Webhook { kind: &outgoing.kind }) {
+            let blow = match verdict.kind {
+                // The signature is made of the true body, so the receiver must notice.
+                Kind::Corrupt => {
+                    outgoing.corrupt = true;
+                    continue;
+                }
+                Kind::OldSecret => {
+                    outgoing.secrets = vec!["whsec_an_old_secret_that_was_rolled".to_owned()];
+                    continue;
+                }
+                Kind::Drop if first => Blow::Lose { url: outgoing.url.clone() },
+                Kind::Duplicate if first => {
+                    // Copies are not copied again.
+                    let newest = self.model.world(mode).deliveries.count();
+                    self.struck.extend((1..=u64::from(verdict.copies)).map(|number| (mode, newest + number)));
+                    self.apply(&Input::Strike {
+                        mode,
+                        delivery,
+                        blow: Blow::Duplicate { copies: verdict.copies },
+                    });
+                    continue;
+                }
+                Kind::Delay | Kind::Reorder if first && verdict.millis > 0 => {
+                    Blow::Postpone { millis: i64::try_from(verdict.millis).unwrap_or(i64::MAX) }
+                }
+                _ => continue,
+            };
+            self.apply(&Input::Strike { mode, delivery, blow });
+            return None;
+        }
+        Some(outgoing)
+    }
+
     fn apply(&mut self, input: &Input) -> Response {
         let (wall, entropy) = (wall(), entropy());
         if let Some(journal) = &mut self.journal

@@ -132,6 +132,9 @@ pub fn book(context: &mut Context<'_>, entry: Entry) -> String {
         payout: None,
     };
     let id = booked.id.clone();
+    if booked.kind != "payout" && booked.kind != "payout_cancel" && at_once {
+        wait_for_payout(context, &id);
+    }
     let amounts = context.world.balance.entry(booked.currency.clone()).or_default();
     if at_once {
         amounts.available += booked.net();
@@ -141,6 +144,14 @@ pub fn book(context: &mut Context<'_>, entry: Entry) -> String {
     }
     context.world.balance_transactions.insert(booked);
     id
+}
+
+/// The next daily payout takes this row along; the first one of a day sets the hour.
+fn wait_for_payout(context: &mut Context<'_>, id: &str) {
+    if context.world.unpaid_rows.is_empty() {
+        context.world.timers.set(context.now.plus_seconds(DAY), Due::DailyPayout);
+    }
+    context.world.unpaid_rows.push(id.to_owned());
 }
 
 /// Pending money becomes available.
@@ -154,6 +165,7 @@ pub fn become_available(context: &mut Context<'_>, id: &str) {
     let amounts = context.world.balance.entry(currency).or_default();
     amounts.pending -= net;
     amounts.available += net;
+    wait_for_payout(context, id);
 }
 
 /// `GET /v1/balance`.

@@ -113,6 +113,10 @@ pub struct Card {
     pub available_at_once: bool,
     pub risk: Risk,
     pub aftermath: Aftermath,
+    /// `card`, or another kind of payment method that the sandbox plays.
+    pub kind: &'static str,
+    /// The outcome comes later: whether it is a success.
+    pub delayed: Option<bool>,
 }
 
 impl Card {
@@ -140,6 +144,20 @@ const fn card(number: &'static str, tokens: &'static [&'static str], about: &'st
         available_at_once: false,
         risk: Risk::Normal,
         aftermath: Aftermath::Nothing,
+        kind: "card",
+        delayed: None,
+    }
+}
+
+/// A bank account that is debited; the outcome comes days later at Stripe, seconds later here.
+/// Source: <https://docs.stripe.com/payments/sepa-debit/accept-a-payment#test>.
+const fn debit(iban: &'static str, about: &'static str, succeeds: bool) -> Card {
+    Card {
+        kind: "sepa_debit",
+        brand: "sepa_debit",
+        delayed: Some(succeeds),
+        supports_three_d_secure: false,
+        ..card(iban, &[], about)
     }
 }
 
@@ -318,6 +336,8 @@ pub const CARDS: &[Card] = &[
         Aftermath::SeveralDisputes,
     ),
     then("4000000000007726", &["pm_card_pendingRefund"], "Refund is pending first", Aftermath::PendingRefund),
+    debit("AT321904300235473204", "SEPA debit, succeeds later", true),
+    debit("AT861904300235473202", "SEPA debit, fails later", false),
     then("4000000000005126", &["pm_card_refundFail"], "Refund fails later", Aftermath::FailingRefund),
 ];
 
@@ -370,7 +390,7 @@ mod tests {
     fn every_test_card_is_a_valid_number_with_unique_names() {
         let mut seen = std::collections::BTreeSet::new();
         for card in CARDS {
-            assert!(passes_luhn(card.number), "{}", card.number);
+            assert!(card.kind != "card" || passes_luhn(card.number), "{}", card.number);
             assert!(seen.insert(card.number));
             assert!(card.tokens.iter().all(|token| seen.insert(token)), "{:?}", card.tokens);
         }

@@ -51,8 +51,9 @@ pub struct Charge {
     pub capture_before: Option<i64>,
     pub payment_intent: String,
     pub payment_method: String,
-    /// `payment_method_details.card`, as it was then.
+    /// `payment_method_details.card`, as it was then; of a debit, `sepa_debit`.
     pub card: Value,
+    pub method_kind: String,
     pub billing_details: Value,
     pub customer: Option<String>,
     pub description: Option<String>,
@@ -167,7 +168,7 @@ impl Charge {
             "paid": succeeded,
             "payment_intent": self.payment_intent,
             "payment_method": self.payment_method,
-            "payment_method_details": {"card": self.card, "type": "card"},
+            "payment_method_details": {(&self.method_kind): self.card, "type": self.method_kind},
             "receipt_email": self.receipt_email,
             "receipt_number": null,
             "receipt_url": succeeded.then(|| format!("{}/receipts/{}", world.public_url, self.id)),
@@ -199,8 +200,9 @@ pub fn create(
     let method = intent.payment_method.as_deref().and_then(|id| context.world.payment_methods.get(id));
     let method = method.expect("a charge is made with a payment method");
     let ok = failure.is_none();
-    let captures_now = ok && intent.captures_automatically();
-    let capture_before = (ok && !captures_now).then(|| context.now.seconds() + HOLD_SECONDS);
+    let delayed = ok && method.card().delayed.is_some();
+    let captures_now = ok && !delayed && intent.captures_automatically();
+    let capture_before = (ok && !captures_now && !delayed).then(|| context.now.seconds() + HOLD_SECONDS);
     let mut card = method.card_facts();
     let more = json!({
         "amount_authorized": ok.then_some(intent.amount),
@@ -233,13 +235,24 @@ pub fn create(
         amount_captured: if captures_now { intent.amount } else { 0 },
         amount_refunded: 0,
         currency: intent.currency.clone(),
-        status: if ok { ChargeStatus::Succeeded } else { ChargeStatus::Failed },
+        status: match (ok, delayed) {
+            (false, _) => ChargeStatus::Failed,
+            (true, true) => ChargeStatus::Pending,
+            (true, false) => ChargeStatus::Succeeded,
+        },
         captured: captures_now,
         released: false,
         capture_before,
         payment_intent: intent.id.clone(),
         payment_method: method.id.clone(),
-        card: Value::Object(card),
+        card: if delayed {
+            let mut debit = method.debit_facts();
+            debit["mandate"] = Value::Null;
+            debit
+        } else {
+            Value::Object(card)
+        },
+        method_kind: method.card().kind.to_owned(),
         billing_details: method.billing.to_value(),
         customer: intent.customer.clone(),
         description: intent.description.clone(),
@@ -272,6 +285,22 @@ fn three_d_secure(secure: ThreeDSecure) -> Value {
             "transaction_id": "2b7f7a0e-7a3c-4f0a-9a5b-9d9a6b1d2c3e",
             "version": "2.2.0",
         }),
+    }
+}
+
+/// The outcome of a delayed payment arrives.
+pub fn conclude(context: &mut Context<'_>, id: &str, failure: Option<Decline>) {
+    let charge = context.world.charges.get_mut(id).expect("charges are never removed");
+    match failure {
+        Some(failure) => {
+            charge.status = ChargeStatus::Failed;
+            charge.failure = Some(failure.into());
+        }
+        None => {
+            charge.status = ChargeStatus::Succeeded;
+            charge.captured = true;
+            charge.amount_captured = charge.amount;
+        }
     }
 }
 

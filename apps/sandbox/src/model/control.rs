@@ -6,11 +6,10 @@ use serde_json::{Value, json};
 use super::checkout_session::{self, Authenticate, PayDetails};
 use super::error::{ApiError, ApiResult};
 use super::payment_intent::{self, Attempt, Status};
-use super::payment_method::BillingDetails;
 use super::random::Random;
 use super::request::Response;
 use super::time::Time;
-use super::{Mode, Model};
+use super::{Mode, Model, setup_intent};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Control {
@@ -62,6 +61,17 @@ impl Model {
                 let mut context = self.context(self.mode_or_test(session), now, random);
                 let body = checkout_session::pay(&mut context, session, details.clone())?;
                 Ok((body, context.events))
+            }
+            Control::PayIntent { intent, details } if intent.starts_with("seti_") => {
+                let mut context = self.context(self.mode_or_test(intent), now, random);
+                set_up_intent(&mut context, intent, details)?;
+                Ok((context.world.setup_intent(intent), context.events))
+            }
+            Control::Authenticate { intent, outcome } if intent.starts_with("seti_") => {
+                let mut context = self.context(self.mode_or_test(intent), now, random);
+                setup_intent::authenticate(&mut context, intent, *outcome == Authenticate::Complete)?;
+                checkout_session::follow_setup(&mut context, intent);
+                Ok((context.world.setup_intent(intent), context.events))
             }
             Control::PayIntent { intent, details } => {
                 let mut context = self.context(self.mode_or_test(intent), now, random);
@@ -140,14 +150,20 @@ impl Model {
     }
 }
 
+fn set_up_intent(context: &mut super::context::Context<'_>, id: &str, details: &PayDetails) -> ApiResult<()> {
+    setup_intent::get(context, id)?;
+    setup_intent::set_up_with(context, id, &details.card, details.billing())?;
+    let waits = setup_intent::get(context, id)?.status == setup_intent::SetupStatus::RequiresAction;
+    if let Some(answer) = details.authenticate.filter(|_| waits) {
+        setup_intent::authenticate(context, id, answer == Authenticate::Complete)?;
+    }
+    checkout_session::follow_setup(context, id);
+    Ok(())
+}
+
 fn pay_intent(context: &mut super::context::Context<'_>, id: &str, details: &PayDetails) -> ApiResult<()> {
     payment_intent::get(context, id)?;
-    let billing = BillingDetails {
-        email: details.email.clone(),
-        name: details.name.clone(),
-        ..BillingDetails::default()
-    };
-    payment_intent::pay_with(context, id, &details.card, billing, Attempt::default())?;
+    payment_intent::pay_with(context, id, &details.card, details.billing(), Attempt::default())?;
     let waits = payment_intent::get(context, id)?.status == Status::RequiresAction;
     if let Some(answer) = details.authenticate.filter(|_| waits) {
         payment_intent::authenticate(context, id, answer == Authenticate::Complete)?;

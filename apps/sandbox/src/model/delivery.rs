@@ -68,9 +68,15 @@ impl Outcome {
 pub struct Outgoing {
     pub delivery: u64,
     pub event: String,
+    /// The type of the event.
+    pub kind: String,
+    /// Attempts made before.
+    pub attempts: u32,
     pub url: String,
     pub body: String,
     pub secrets: Vec<String>,
+    /// A fault changes the body after it was signed.
+    pub corrupt: bool,
 }
 
 /// The deliveries of one world.
@@ -109,6 +115,11 @@ impl Deliveries {
         due.filter(|number| !is_being_sent(*number)).take(most).collect()
     }
 
+    /// The number of the newest delivery.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
     /// How many deliveries have neither succeeded nor been given up.
     pub fn open_count(&self) -> usize {
         self.open.len()
@@ -116,6 +127,20 @@ impl Deliveries {
 
     pub fn event_of(&self, number: u64) -> Option<(&str, &str)> {
         self.open.get(&number).map(|delivery| (delivery.event.as_str(), delivery.endpoint.as_str()))
+    }
+
+    /// How many attempts were made.
+    pub fn attempts_of(&self, number: u64) -> u32 {
+        self.open.get(&number).map_or(0, |delivery| delivery.attempts)
+    }
+
+    /// Puts a delivery off.
+    pub fn postpone(&mut self, number: u64, due: Time) {
+        if let Some(delivery) = self.open.get_mut(&number) {
+            self.queue.remove(&(delivery.due, number));
+            delivery.due = due;
+            self.queue.insert((due, number));
+        }
     }
 
     /// Ends a delivery without an attempt.

@@ -16,7 +16,7 @@ use super::time::DAY;
 /// Events can be listed for thirty days. Source: <https://docs.stripe.com/api/events>.
 pub const KEPT_SECONDS: i64 = 30 * DAY;
 /// Most events kept in one world, so that memory stays bounded under load.
-pub const KEPT_MAX: usize = 500_000;
+pub const KEPT_MAX: usize = 100_000;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {

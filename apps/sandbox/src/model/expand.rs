@@ -71,6 +71,7 @@ fn hidden(world: &World, object: &Value, name: &str) -> Option<Value> {
             data.truncate(10);
             Some(list::of(data, has_more, &format!("/v1/checkout/sessions/{id}/line_items")))
         }
+        ("invoice", name) => super::invoice::hidden(world, id, name),
         _ => None,
     }
 }

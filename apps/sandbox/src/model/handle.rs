@@ -142,7 +142,12 @@ fn check_caller(call: &Call<'_>, operation: &str) -> ApiResult<()> {
     if !call.caller.publishable {
         return Ok(());
     }
-    let allowed = ["GET /v1/payment_intents/{}", "POST /v1/payment_intents/{}/confirm"];
+    let allowed = [
+        "GET /v1/payment_intents/{}",
+        "POST /v1/payment_intents/{}/confirm",
+        "GET /v1/setup_intents/{}",
+        "POST /v1/setup_intents/{}/confirm",
+    ];
     if allowed.contains(&operation) && call.tree.contains_key("client_secret") {
         return Ok(());
     }
@@ -169,6 +174,7 @@ fn check_version(version: &str) -> ApiResult<()> {
 fn answer(request: &Request, request_id: &str, status: u16, body: String, retry: Option<bool>) -> Response {
     let version = request.stripe_version.as_deref().unwrap_or(API_VERSION);
     let mut response = Response { status, body, ..Response::default() }
+        .header("Access-Control-Allow-Origin", "*")
         .header("Request-Id", request_id)
         .header("Stripe-Version", version);
     if let Some(key) = request.idempotency_key.as_ref().filter(|_| request.method == Method::Post) {

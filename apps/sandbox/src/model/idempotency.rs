@@ -15,7 +15,7 @@ pub const KEY_LENGTH_MAX: usize = 255;
 /// Stripe prunes keys after at least this time.
 pub const KEPT_SECONDS: i64 = DAY;
 /// Most answers kept; beyond it the oldest go early, so that memory stays bounded under load.
-pub const KEPT_MAX: usize = 200_000;
+pub const KEPT_MAX: usize = 100_000;
 
 /// What a key was first used for: method, path and parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,6 +15,7 @@
 pub mod account;
 pub mod auth;
 pub mod balance_transaction;
+pub mod billing_portal;
 pub mod cards;
 pub mod charge;
 pub mod checkout_session;
@@ -31,17 +32,21 @@ pub mod fault;
 pub mod form;
 pub mod handle;
 pub mod idempotency;
+pub mod invoice;
 pub mod list;
 pub mod metadata;
 pub mod parameters;
 pub mod params;
 pub mod payment_intent;
 pub mod payment_method;
+pub mod payout;
 pub mod product;
 pub mod random;
 pub mod refund;
 pub mod request;
 pub mod route;
+pub mod setup_intent;
+pub mod subscription;
 pub mod table;
 pub mod time;
 pub mod timers;
@@ -117,6 +122,20 @@ pub enum Input {
         mode: Mode,
         delivery: u64,
     },
+    /// A fault strikes a delivery.
+    Strike {
+        mode: Mode,
+        delivery: u64,
+        blow: Blow,
+    },
+}
+
+/// What a fault does to a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Blow {
+    Lose { url: String },
+    Duplicate { copies: u32 },
+    Postpone { millis: i64 },
 }
 
 /// All state. See the module's documentation.
@@ -163,6 +182,16 @@ impl Model {
                 self.world_mut(*mode).record_attempt(*delivery, url, outcome.clone(), &settings, now);
             }
             Input::Abandon { mode, delivery } => self.world_mut(*mode).abandon_delivery(*delivery),
+            Input::Strike { mode, delivery, blow } => {
+                let world = self.world_mut(*mode);
+                match blow {
+                    Blow::Lose { url } => world.lose_delivery(*delivery, url, now),
+                    Blow::Duplicate { copies } => world.duplicate_delivery(*delivery, *copies, now),
+                    Blow::Postpone { millis } => {
+                        world.deliveries.postpone(*delivery, now.plus_millis(*millis))
+                    }
+                }
+            }
         }
         Response::default()
     }
@@ -270,6 +299,19 @@ fn happen(context: &mut Context<'_>, due: Due) {
         Due::RefundFails(id) => refund::fail(context, &id),
         Due::DisputeSettles(id) => dispute::settle(context, &id),
         Due::DisputeDeadline(id) => dispute::miss_deadline(context, &id),
-        Due::PaymentSettles(_) => {}
+        Due::InvoiceFinalizes(id) => {
+            invoice::finalize_now(context, &id);
+            invoice::retry(context, &id);
+        }
+        Due::InvoiceRetries(id) => invoice::retry(context, &id),
+        Due::SubscriptionRenews(id) => subscription::renew(context, &id),
+        Due::SubscriptionExpires(id) => subscription::expire_incomplete(context, &id),
+        Due::TrialWillEnd(id) => subscription::trial_will_end(context, &id),
+        Due::PayoutArrives(id) => payout::arrive(context, &id),
+        Due::DailyPayout => payout::pay_out_daily(context),
+        Due::PaymentSettles(id) => {
+            payment_intent::conclude(context, &id);
+            checkout_session::conclude(context, &id);
+        }
     }
 }

@@ -110,25 +110,49 @@ impl PaymentMethod {
         facts
     }
 
-    pub fn render(&self, livemode: bool) -> Value {
-        let mut card = self.card_facts();
-        card.insert("display_brand".into(), json!(display_brand(self.card().brand)));
-        card.insert("generated_from".into(), Value::Null);
-        card.insert("networks".into(), json!({"available": [self.card().brand], "preferred": null}));
-        card.insert("three_d_secure_usage".into(), json!({"supported": self.card().supports_three_d_secure}));
+    /// What a bank account shows of itself.
+    pub fn debit_facts(&self) -> Value {
         json!({
+            "bank_code": "19043",
+            "branch_code": "",
+            "country": "AT",
+            "fingerprint": self.fingerprint,
+            "last4": self.last4(),
+        })
+    }
+
+    pub fn render(&self, livemode: bool) -> Value {
+        let kind = self.card().kind;
+        let details = if kind == "card" { self.render_card() } else { self.render_debit() };
+        let mut body = json!({
             "id": self.id,
             "object": "payment_method",
             "allow_redisplay": self.allow_redisplay,
             "billing_details": self.billing.to_value(),
-            "card": card,
             "created": self.created,
             "customer": self.customer,
             "customer_account": null,
             "livemode": livemode,
             "metadata": self.metadata.to_value(),
-            "type": "card",
-        })
+            "type": kind,
+        });
+        body[kind] = details;
+        body
+    }
+
+    fn render_debit(&self) -> Value {
+        let mut details = self.debit_facts();
+        details["generated_from"] = json!({"charge": null, "setup_attempt": null});
+        details
+    }
+
+    fn render_card(&self) -> Value {
+        let mut card = self.card_facts();
+        card.insert("display_brand".into(), json!(display_brand(self.card().brand)));
+        card.insert("generated_from".into(), Value::Null);
+        card.insert("networks".into(), json!({"available": [self.card().brand], "preferred": null}));
+        card.insert("three_d_secure_usage".into(), json!({"supported": self.card().supports_three_d_secure}));
+        Value::Object(card)
     }
 }
 
@@ -147,7 +171,8 @@ pub fn create(context: &mut Context<'_>, number: &str, billing: BillingDetails) 
             .into());
     };
     let typed: String = number.chars().filter(char::is_ascii_digit).collect();
-    let number = if cards::by_token(number).is_some() { card.number.to_owned() } else { typed };
+    // A card that is not in the table keeps the number that was typed in.
+    let number = if cards::CARDS.contains(&card) { card.number.to_owned() } else { typed };
     let method = new(context, &card, number, billing);
     let id = method.id.clone();
     context.world.payment_methods.insert(method);
@@ -269,7 +294,7 @@ pub fn list(context: &mut Context<'_>, ids: &[&str], params: Params<'_>) -> ApiR
         &super::list::Page::from_params(params)?,
         &url,
         |method| {
-            kind.is_none_or(|kind| kind == "card")
+            kind.is_none_or(|kind| kind == method.card().kind)
                 && customer.is_some()
                 && method.customer.as_deref() == customer
         },

@@ -15,6 +15,20 @@ pub enum Due {
     HoldExpires(String),
     /// A charge gets its balance transaction.
     ChargeIsBooked(String),
+    /// A draft invoice is finalized and collected.
+    InvoiceFinalizes(String),
+    /// An invoice that could not be collected is tried again.
+    InvoiceRetries(String),
+    /// A subscription's period ends.
+    SubscriptionRenews(String),
+    /// A subscription without its first payment ends.
+    SubscriptionExpires(String),
+    /// Three days before a trial ends.
+    TrialWillEnd(String),
+    /// A payout reaches the bank.
+    PayoutArrives(String),
+    /// What has become available is paid out.
+    DailyPayout,
     /// Pending money becomes available.
     FundsAvailable(String),
     /// A delayed payment ends well or not.

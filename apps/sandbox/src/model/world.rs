@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::balance_transaction::{Balance, BalanceTransaction};
+use super::billing_portal::Configuration;
 use super::charge::Charge;
 use super::checkout_session::CheckoutSession;
 use super::customer::Customer;
@@ -11,10 +12,14 @@ use super::delivery::{Deliveries, Outcome, Outgoing};
 use super::dispute::Dispute;
 use super::event::{self, Event};
 use super::idempotency;
+use super::invoice::{Invoice, InvoicePayment};
 use super::payment_intent::PaymentIntent;
 use super::payment_method::PaymentMethod;
+use super::payout::Payout;
 use super::product::{Price, Product};
 use super::refund::Refund;
+use super::setup_intent::SetupIntent;
+use super::subscription::Subscription;
 use super::table::Table;
 use super::time::Time;
 use super::timers::Timers;
@@ -39,6 +44,21 @@ pub struct World {
     pub disputes: Table<Dispute>,
     pub balance_transactions: Table<BalanceTransaction>,
     pub balance: Balance,
+    /// Available rows that no payout has paid out yet.
+    #[serde(default)]
+    pub unpaid_rows: Vec<String>,
+    #[serde(default)]
+    pub subscriptions: Table<Subscription>,
+    #[serde(default)]
+    pub invoices: Table<Invoice>,
+    #[serde(default)]
+    pub invoice_payments: Table<InvoicePayment>,
+    #[serde(default)]
+    pub portal_configurations: Table<Configuration>,
+    #[serde(default)]
+    pub payouts: Table<Payout>,
+    #[serde(default)]
+    pub setup_intents: Table<SetupIntent>,
     pub events: Table<Event>,
     pub webhook_endpoints: Table<WebhookEndpoint>,
     pub deliveries: Deliveries,
@@ -60,6 +80,12 @@ impl World {
             "price" => self.prices.get(id).map(|one| one.render(live)),
             "re" => self.refunds.get(id).map(Refund::render),
             "du" => self.disputes.get(id).map(|one| one.render(self)),
+            "sub" => self.subscriptions.get(id).map(|one| one.render(self)),
+            "in" => self.invoices.get(id).map(|one| one.render(self)),
+            "inpay" => self.invoice_payments.get(id).map(|one| one.render(live)),
+            "bpc" => self.portal_configurations.get(id).map(|one| one.render(live)),
+            "seti" => self.setup_intents.get(id).map(|one| one.render(live)),
+            "po" => self.payouts.get(id).map(|one| one.render(live)),
             "txn" => self.balance_transactions.get(id).map(BalanceTransaction::render),
             "evt" => self.events.get(id).map(Event::render),
             "we" => self.webhook_endpoints.get(id).filter(|one| !one.deleted).map(|one| one.render(live)),
@@ -91,6 +117,26 @@ impl World {
         self.products.get(id).expect("the caller holds a product of this id").render(self.livemode)
     }
 
+    pub fn subscription(&self, id: &str) -> Value {
+        self.must(id)
+    }
+
+    pub fn invoice(&self, id: &str) -> Value {
+        self.must(id)
+    }
+
+    pub fn invoice_payment(&self, id: &str) -> Value {
+        self.must(id)
+    }
+
+    pub fn setup_intent(&self, id: &str) -> Value {
+        self.must(id)
+    }
+
+    pub fn payout(&self, id: &str) -> Value {
+        self.must(id)
+    }
+
     pub fn refund(&self, id: &str) -> Value {
         self.must(id)
     }
@@ -117,9 +163,12 @@ impl World {
         Some(Outgoing {
             delivery,
             event: event.id.clone(),
+            kind: event.kind.clone(),
+            attempts: self.deliveries.attempts_of(delivery),
             url: endpoint.url.clone(),
             body: event.body(event.addressed.max(1), endpoint.api_version.as_deref().unwrap_or(API_VERSION)),
             secrets: endpoint.active_secrets(now).map(str::to_owned).collect(),
+            corrupt: false,
         })
     }
 
@@ -137,6 +186,26 @@ impl World {
         let kind = self.events.get(&event).map(|event| event.kind.clone()).unwrap_or_default();
         if self.deliveries.record(delivery, &kind, url, outcome, &settings.retry_schedule_ms, now) {
             self.end_delivery(&event);
+        }
+    }
+
+    /// Loses a delivery: it is logged and never made again, and the event stays undelivered.
+    pub fn lose_delivery(&mut self, delivery: u64, url: &str, now: Time) {
+        let Some((event, _)) = self.deliveries.event_of(delivery) else { return };
+        let kind = self.events.get(event).map(|event| event.kind.clone()).unwrap_or_default();
+        let outcome = Outcome { error: Some("lost by a fault".to_owned()), ..Outcome::default() };
+        self.deliveries.record(delivery, &kind, url, outcome, &[], now);
+    }
+
+    /// Plans further copies of a delivery.
+    pub fn duplicate_delivery(&mut self, delivery: u64, copies: u32, now: Time) {
+        let Some((event, endpoint)) = self.deliveries.event_of(delivery) else { return };
+        let (event, endpoint) = (event.to_owned(), endpoint.to_owned());
+        for _ in 0..copies {
+            self.deliveries.plan(&event, &endpoint, now, true);
+        }
+        if let Some(event) = self.events.get_mut(&event) {
+            event.pending += usize::try_from(copies).unwrap_or(0);
         }
     }
 

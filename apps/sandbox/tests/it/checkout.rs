@@ -169,3 +169,27 @@ async fn the_hosted_page_shows_declines_asks_for_three_d_secure_and_sends_back()
     assert!(pay("email=a%40example.com&card=4242424242424242").await.text.contains("has been paid"));
     rig.stop().await;
 }
+
+#[tokio::test]
+async fn a_delayed_method_completes_the_session_first_and_pays_or_fails_later() {
+    let rig = Rig::start().await;
+    for (iban, outcome, status) in [
+        ("AT321904300235473204", "succeeded", "succeeded"),
+        ("AT861904300235473202", "failed", "requires_payment_method"),
+    ] {
+        let open = session(&rig).await.id();
+        let done = pay(&rig, &open, json!({"card": iban})).await.ok();
+        assert_eq!(
+            (&done.body["status"], &done.body["payment_status"]),
+            (&json!("complete"), &json!("unpaid"))
+        );
+        let path = format!("/v1/payment_intents/{}", done.body["payment_intent"].as_str().unwrap());
+        assert_eq!(rig.get(&path).await.ok().body["status"], "processing");
+        assert_eq!(rig.post(&format!("{path}/cancel"), "").await.status, 400);
+        rig.advance("6s").await;
+        assert_eq!(rig.get(&path).await.ok().body["status"], status);
+        let last = rig.event_types().await.pop().unwrap();
+        assert_eq!(last, format!("checkout.session.async_payment_{outcome}"));
+    }
+    rig.stop().await;
+}

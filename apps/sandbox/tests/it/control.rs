@@ -47,6 +47,19 @@ async fn an_intent_is_paid_as_by_the_browser() {
 }
 
 #[tokio::test]
+async fn a_state_is_carried_to_another_sandbox() {
+    let (one, other) = (Rig::start().await, Rig::start().await);
+    let intent = one.paid("").await.id();
+    let state = one.get("/_sandbox/state").await.ok().body;
+    assert_eq!(other.control("/_sandbox/state", &json!({"no": "state"})).await.status, 400);
+    other.control("/_sandbox/state", &state).await.ok();
+    let carried = other.get(&format!("/v1/payment_intents/{intent}")).await.ok();
+    assert_eq!(carried.body["status"], "succeeded");
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test]
 async fn a_reset_forgets_everything() {
     let rig = Rig::start().await;
     rig.paid("").await;

@@ -54,8 +54,8 @@ async fn every_answer_and_every_webhook_has_the_published_shape() {
         Options { record: Some(record.clone()), webhook_endpoints: vec![endpoint], ..Options::default() };
     let rig = Rig::with(options).await;
     tour(&rig).await;
-    let events = rig.get("/v1/events?limit=100").await.ok().body["data"].as_array().unwrap().clone();
-    let received = receiver.wait_for(events.len()).await;
+    let all = rig.get("/_sandbox/health").await.ok().body["events"].as_u64().unwrap();
+    let received = receiver.wait_for(usize::try_from(all).unwrap()).await;
     rig.stop().await;
     assert_clean(&check(&facts, &["log", record.to_str().unwrap()], ""), "recorded exchanges");
     assert_clean(&check(&facts, &["object", "event"], &received[0].body), "one webhook");
@@ -76,7 +76,168 @@ async fn tour(rig: &Rig) {
     catalogue(rig).await;
     customers(rig).await;
     refunds_and_disputes(rig).await;
+    setups(rig).await;
+    subscriptions(rig).await;
+    portal(rig).await;
     readings(rig).await;
+    payouts(rig).await;
+}
+
+async fn setups(rig: &Rig) {
+    let customer = rig.post("/v1/customers", "email=s@example.com").await.ok().id();
+    let setup = rig
+        .post("/v1/setup_intents", &format!("customer={customer}&usage=off_session&metadata[a]=1"))
+        .await
+        .ok();
+    let path = format!("/v1/setup_intents/{}", setup.id());
+    rig.post(&format!("{path}/confirm"), "").await;
+    rig.post(&format!("{path}/confirm"), "payment_method=pm_card_visa_chargeDeclined").await;
+    rig.post(&path, "description=x").await.ok();
+    let form = "payment_method=pm_card_authenticationRequiredOnSetup&return_url=https://a.example";
+    rig.post(&format!("{path}/confirm"), form).await.ok();
+    let answer = format!("/_sandbox/setup_intents/{}/authenticate", setup.id());
+    rig.control(&answer, &json!({"outcome": "fail"})).await;
+    rig.post(&format!("{path}/confirm"), form).await.ok();
+    rig.control(&answer, &json!({"outcome": "complete"})).await.ok();
+    rig.get(&format!("{path}?expand[]=payment_method&expand[]=customer")).await.ok();
+    rig.post(&format!("{path}/cancel"), "").await;
+    let other = rig
+        .post("/v1/setup_intents", "payment_method=pm_card_visa&confirm=true&payment_method_types[]=card")
+        .await
+        .ok();
+    assert_eq!(other.body["status"], "succeeded");
+    let open = rig.post("/v1/setup_intents", "").await.ok().id();
+    rig.post(&format!("/v1/setup_intents/{open}/cancel"), "cancellation_reason=abandoned").await.ok();
+    rig.get(&format!("/v1/setup_intents?customer={customer}")).await.ok();
+    let form = format!("mode=setup&customer={customer}&currency=usd&success_url=https://a.example");
+    let session = rig.post("/v1/checkout/sessions", &form).await.ok().id();
+    let pay = format!("/_sandbox/checkout/sessions/{session}/pay");
+    let done = rig.control(&pay, &json!({"card": "4242424242424242"})).await.ok();
+    assert_eq!(
+        (&done.body["status"], &done.body["payment_status"]),
+        (&json!("complete"), &json!("no_payment_required"))
+    );
+    rig.get(&format!("/v1/checkout/sessions/{session}?expand[]=setup_intent")).await.ok();
+}
+
+async fn subscriptions(rig: &Rig) {
+    let price = rig
+        .post("/v1/prices", "currency=usd&unit_amount=1500&recurring[interval]=month&product_data[name]=Plan")
+        .await
+        .ok()
+        .id();
+    let customer = rig.post("/v1/customers", "email=c@example.com&name=C").await.ok().id();
+    let form = format!(
+        "customer={customer}&items[0][price]={price}&payment_behavior=default_incomplete&payment_settings[save_default_payment_method]=on_subscription&expand[]=latest_invoice.confirmation_secret&expand[]=pending_setup_intent"
+    );
+    let fresh = rig.post("/v1/subscriptions", &form).await.ok();
+    assert_eq!(fresh.body["status"], "incomplete");
+    let secret = fresh.body["latest_invoice"]["confirmation_secret"]["client_secret"].as_str().unwrap();
+    let intent = secret.split("_secret_").next().unwrap();
+    let pay = format!("/_sandbox/payment_intents/{intent}/pay");
+    rig.control(&pay, &json!({"card": "4000000000000002"})).await;
+    rig.control(&pay, &json!({"card": "4000002500003155", "authenticate": "complete"})).await.ok();
+    let path = format!("/v1/subscriptions/{}", fresh.id());
+    let active = rig.get(&format!("{path}?expand[]=latest_invoice.payments&expand[]=customer")).await.ok();
+    assert_eq!(active.body["status"], "active");
+    rig.get(&format!("/v1/invoice_payments?payment[type]=payment_intent&payment[payment_intent]={intent}"))
+        .await
+        .ok();
+    rig.advance("769h").await;
+    let renewed = rig.get(&format!("{path}?expand[]=latest_invoice")).await.ok();
+    assert_eq!(renewed.body["latest_invoice"]["status"], "paid");
+    assert_eq!(renewed.body["latest_invoice"]["billing_reason"], "subscription_cycle");
+    let item = renewed.body["items"]["data"][0]["id"].as_str().unwrap().to_owned();
+    rig.post(
+        &path,
+        &format!("items[0][id]={item}&items[0][quantity]=2&cancel_at_period_end=true&metadata[a]=1"),
+    )
+    .await
+    .ok();
+    rig.advance("768h").await;
+    assert_eq!(rig.get(&path).await.ok().body["status"], "canceled");
+    rig.delete(&path).await;
+    failing_and_trials(rig, &customer, &price).await;
+    let lines = format!(
+        "mode=subscription&success_url=https://a.example&line_items[0][price]={price}&line_items[0][quantity]=1&customer_email=z@example.com"
+    );
+    let session = rig.post("/v1/checkout/sessions", &lines).await.ok().id();
+    let pay = format!("/_sandbox/checkout/sessions/{session}/pay");
+    rig.control(&pay, &json!({"card": "4000000000000002"})).await;
+    let done = rig.control(&pay, &json!({"card": "4242424242424242"})).await.ok();
+    assert_eq!((&done.body["status"], &done.body["payment_status"]), (&json!("complete"), &json!("paid")));
+    rig.get(&format!("/v1/checkout/sessions/{session}?expand[]=subscription&expand[]=invoice")).await.ok();
+}
+
+async fn failing_and_trials(rig: &Rig, customer: &str, price: &str) {
+    let method = rig
+        .post("/v1/payment_methods/pm_card_chargeCustomerFail/attach", &format!("customer={customer}"))
+        .await
+        .ok()
+        .id();
+    let form = format!("customer={customer}&items[0][price]={price}&default_payment_method={method}");
+    let incomplete = rig.post("/v1/subscriptions", &form).await.ok();
+    assert_eq!(incomplete.body["status"], "incomplete");
+    let invoice = incomplete.body["latest_invoice"].as_str().unwrap();
+    rig.post(&format!("/v1/invoices/{invoice}/pay"), "").await;
+    rig.post(&format!("/v1/invoices/{invoice}/finalize"), "").await;
+    rig.post(&format!("/v1/invoices/{invoice}/pay"), "payment_method=pm_card_visa&expand[]=payments").await;
+    rig.post("/v1/subscriptions", &format!("{form}&payment_behavior=error_if_incomplete")).await;
+    let trial = rig.post("/v1/subscriptions", &format!("{form}&trial_period_days=5")).await.ok();
+    assert_eq!(trial.body["status"], "trialing");
+    rig.advance("122h").await;
+    let path = format!("/v1/subscriptions/{}", trial.id());
+    assert_eq!(rig.get(&path).await.ok().body["status"], "past_due");
+    rig.advance("400h").await;
+    assert_eq!(rig.get(&path).await.ok().body["status"], "canceled");
+    let form = format!(
+        "customer={customer}&items[0][price]={price}&trial_period_days=5&payment_behavior=default_incomplete&expand[]=pending_setup_intent"
+    );
+    let trial = rig.post("/v1/subscriptions", &form).await.ok();
+    assert_eq!(trial.body["pending_setup_intent"]["object"], "setup_intent");
+    rig.delete(&format!("/v1/subscriptions/{}", trial.id())).await.ok();
+    rig.get("/v1/subscriptions?status=all").await.ok();
+    let invoices = rig.get(&format!("/v1/invoices?customer={customer}&limit=100")).await.ok();
+    let one = invoices.body["data"][0]["id"].as_str().unwrap().to_owned();
+    rig.get(&format!(
+        "/v1/invoices/{one}?expand[]=payments.data.payment.payment_intent&expand[]=confirmation_secret"
+    ))
+    .await
+    .ok();
+    let payments = rig.get("/v1/invoice_payments").await.ok();
+    rig.get(&format!("/v1/invoice_payments/{}", payments.body["data"][0]["id"].as_str().unwrap())).await.ok();
+}
+
+async fn portal(rig: &Rig) {
+    let customer = rig.post("/v1/customers", "email=p@example.com").await.ok().id();
+    let form = "features[invoice_history][enabled]=true&features[subscription_cancel][enabled]=true&business_profile[headline]=Hi&default_return_url=https://a.example";
+    let configuration = rig.post("/v1/billing_portal/configurations", form).await.ok().id();
+    let path = format!("/v1/billing_portal/configurations/{configuration}");
+    rig.post(&path, "active=true&metadata[a]=1&features[customer_update][enabled]=true&features[customer_update][allowed_updates][]=email").await.ok();
+    rig.get(&path).await.ok();
+    rig.get("/v1/billing_portal/configurations?active=true").await.ok();
+    rig.post("/v1/billing_portal/sessions", &format!("customer={customer}")).await.ok();
+}
+
+async fn payouts(rig: &Rig) {
+    let balance = rig.get("/v1/balance").await.ok();
+    assert!(balance.body["available"].as_array().unwrap().iter().any(|one| one["currency"] == "usd"));
+    rig.post("/v1/payouts", "amount=99999999&currency=usd").await;
+    let form = "amount=5000&currency=usd&confirm=true&payment_method=pm_card_bypassPending";
+    rig.post("/v1/payment_intents", form).await.ok();
+    rig.advance("2s").await;
+    let payout = rig.post("/v1/payouts", "amount=100&currency=usd&metadata[a]=1").await.ok().id();
+    rig.get(&format!("/v1/payouts/{payout}?expand[]=balance_transaction")).await.ok();
+    rig.post(&format!("/v1/payouts/{payout}/cancel"), "").await.ok();
+    rig.post(&format!("/v1/payouts/{payout}/cancel"), "").await;
+    rig.advance("73h").await;
+    let paid = rig.get("/v1/payouts?limit=100").await.ok();
+    let automatic =
+        paid.body["data"].as_array().unwrap().iter().find(|one| one["automatic"] == true).unwrap();
+    let id = automatic["id"].as_str().unwrap();
+    let rows = rig.get(&format!("/v1/balance_transactions?payout={id}&limit=100")).await.ok();
+    let net: i64 = rows.body["data"].as_array().unwrap().iter().map(|row| row["net"].as_i64().unwrap()).sum();
+    assert_eq!(net, automatic["amount"].as_i64().unwrap());
 }
 
 async fn intents(rig: &Rig) {
@@ -107,8 +268,9 @@ async fn intents(rig: &Rig) {
     let path = format!("/v1/payment_intents/{}", declining.id());
     rig.post(&format!("{path}/confirm"), "").await;
     for card in paywright_sandbox::model::cards::CARDS {
-        rig.post(&format!("{path}/confirm"), &format!("payment_method={}", card.tokens[0])).await;
-        rig.paid_or_not(card.tokens[0]).await;
+        let Some(token) = card.tokens.first() else { continue };
+        rig.post(&format!("{path}/confirm"), &format!("payment_method={token}")).await;
+        rig.paid_or_not(token).await;
     }
     rig.get("/v1/payment_intents?limit=3&expand[]=data.latest_charge.refunds").await.ok();
     rig.get("/v1/payment_intents/pi_none").await;
@@ -160,6 +322,18 @@ async fn sessions(rig: &Rig) {
     .await
     .ok();
     rig.get("/v1/checkout/sessions?status=open").await.ok();
+    for iban in ["AT321904300235473204", "AT861904300235473202"] {
+        let session = rig.post("/v1/checkout/sessions", &format!("mode=payment&{lines}")).await.ok().id();
+        let pay = format!("/_sandbox/checkout/sessions/{session}/pay");
+        rig.control(&pay, &json!({"card": iban})).await.ok();
+        let list = rig
+            .get("/v1/payment_intents?limit=1&expand[]=data.latest_charge&expand[]=data.payment_method")
+            .await
+            .ok();
+        assert_eq!(list.body["data"][0]["status"], "processing");
+        rig.advance("6s").await;
+        rig.get("/v1/payment_intents?limit=1&expand[]=data.latest_charge").await.ok();
+    }
 }
 
 async fn catalogue(rig: &Rig) {

@@ -2,10 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing has failed")]
 
 mod api;
+mod browser;
 mod checkout;
 mod control;
+mod dashboard;
+mod faults;
 mod harness;
 mod idempotency;
 mod judge;
 mod persistence;
+mod properties;
 mod webhooks;

@@ -6,38 +6,66 @@ mod orders;
 mod products;
 mod webhook;
 
-use actix_web::web::{self, ServiceConfig};
+use actix_web::{
+    FromRequest, Handler, Resource, Responder,
+    web::{self, ServiceConfig},
+};
 
-/// Every route, in one place.
+use crate::http::body::BodyMax;
+
+/// Every route, in one place. One resource a path, so that a wrong method is answered by the right ones.
 pub fn configure(config: &mut ServiceConfig) {
     config
         .service(
             web::scope("/v1")
-                .route("/config", web::get().to(health::config))
-                .route("/products", web::post().to(products::add))
-                .route("/products", web::get().to(products::list))
-                .route("/products/{id}", web::get().to(products::show))
-                .route("/products/{id}", web::patch().to(products::edit))
-                .route("/orders", web::post().to(orders::place))
-                .route("/orders", web::get().to(orders::list))
-                .route("/orders/{id}", web::get().to(orders::show))
-                .route("/orders/{id}/timeline", web::get().to(orders::timeline))
-                .route("/orders/{id}/checkout-session", web::post().to(orders::checkout_session))
-                .route("/orders/{id}/payment-intent", web::post().to(orders::payment_intent))
-                .route("/orders/{id}/cancel", web::post().to(orders::cancel))
-                .route("/orders/{id}/fulfillment", web::post().to(orders::fulfillment))
-                .route("/orders/{id}/ship", web::post().to(orders::ship))
-                .route("/orders/{id}/complete", web::post().to(orders::complete)),
+                .service(get("/config", health::config))
+                .service(
+                    web::resource("/products")
+                        .route(web::post().to(products::add))
+                        .route(web::get().to(products::list)),
+                )
+                .service(
+                    web::resource("/products/{id}")
+                        .route(web::get().to(products::show))
+                        .route(web::patch().to(products::edit)),
+                )
+                .service(
+                    web::resource("/orders")
+                        .route(web::post().to(orders::place))
+                        .route(web::get().to(orders::list)),
+                )
+                .service(get("/orders/{id}", orders::show))
+                .service(get("/orders/{id}/timeline", orders::timeline))
+                .service(post("/orders/{id}/checkout-session", orders::checkout_session))
+                .service(post("/orders/{id}/payment-intent", orders::payment_intent))
+                .service(post("/orders/{id}/cancel", orders::cancel))
+                .service(post("/orders/{id}/fulfillment", orders::fulfillment))
+                .service(post("/orders/{id}/ship", orders::ship))
+                .service(post("/orders/{id}/complete", orders::complete)),
         )
-        .service(
-            web::resource("/webhooks/stripe")
-                .app_data(crate::http::body::BodyMax(webhook::BODY_MAX))
-                .route(web::post().to(webhook::receive)),
-        )
-        .route("/checkout/{token}", web::get().to(checkout::page))
-        .route("/checkout/{token}/pay", web::post().to(checkout::pay))
-        .route("/checkout/{token}/state", web::get().to(checkout::state))
-        .route("/assets/{name}", web::get().to(checkout::asset))
-        .route("/healthz", web::get().to(health::alive))
-        .route("/readyz", web::get().to(health::ready));
+        .service(post("/webhooks/stripe", webhook::receive).app_data(BodyMax(webhook::BODY_MAX)))
+        .service(get("/checkout/{token}", checkout::page))
+        .service(post("/checkout/{token}/pay", checkout::pay))
+        .service(get("/checkout/{token}/state", checkout::state))
+        .service(get("/assets/{name}", checkout::asset))
+        .service(get("/healthz", health::alive))
+        .service(get("/readyz", health::ready));
+}
+
+fn get<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::resource(path).route(web::get().to(handler))
+}
+
+fn post<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::resource(path).route(web::post().to(handler))
 }

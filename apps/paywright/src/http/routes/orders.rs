@@ -1,19 +1,19 @@
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use paywright_domain::{
-    CancelReason, Channel, Currency, CustomerId, Metadata, OrderId, OrderState, PaymentId, ProductId, ReturnUrls,
-    Shipment,
+    CancelReason, Channel, Currency, CustomerId, Metadata, OrderId, OrderState, PaymentId, ProductId,
+    ReturnUrls, Shipment,
     ports::{OrderFilter, OrderView, Reader},
     usecase::{Advance, Cancellation, NewItem, NewOrder, StartPaymentError, Way},
 };
 use secrecy::ExposeSecret;
-use serde::Deserialize;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use serde::{Deserialize, de::DeserializeOwned};
+use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
 use super::products::page;
 use crate::{
     http::{
         auth,
-        body::{self, Body},
+        body::{self, Body, Object},
         idempotent::{self, Answer},
         present::{EntryJson, List, OrderJson, checkout_url},
         problem::Problem,
@@ -27,7 +27,7 @@ type Answered = Result<HttpResponse, Problem>;
 #[serde(deny_unknown_fields)]
 struct Place {
     currency: Currency,
-    items: Vec<Line>,
+    items: Vec<Object<Line>>,
     customer: Option<CustomerId>,
     customer_email: Option<String>,
     #[serde(default)]
@@ -46,7 +46,11 @@ pub(super) async fn place(app: web::Data<App>, request: HttpRequest, bytes: Body
     let place: Place = body::json(&request, &bytes)?;
     let new = NewOrder {
         currency: place.currency,
-        items: place.items.iter().map(|line| NewItem { product: line.product, quantity: line.quantity }).collect(),
+        items: place
+            .items
+            .iter()
+            .map(|Object(line)| NewItem { product: line.product, quantity: line.quantity })
+            .collect(),
         customer: place.customer,
         customer_email: place.customer_email,
         metadata: place.metadata,
@@ -69,7 +73,7 @@ pub(super) async fn show(app: web::Data<App>, request: HttpRequest, path: web::P
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Filter {
-    limit: Option<u32>,
+    limit: Option<String>,
     starting_after: Option<String>,
     state: Option<String>,
     customer: Option<String>,
@@ -82,7 +86,7 @@ struct Filter {
 pub(super) async fn list(app: web::Data<App>, request: HttpRequest) -> Answered {
     auth::caller(&app, &request, "orders:read").await?;
     let filter: Filter = body::query(&request)?;
-    let page = page::<OrderId>(filter.limit, filter.starting_after.as_deref(), "order")?;
+    let page = page::<OrderId>(filter.limit.as_deref(), filter.starting_after.as_deref(), "order")?;
     let listed = app.store.list_orders(app.settings.mode, filter.parse()?, page).await?;
     let data = listed.rows.iter().map(|view| OrderJson::new(view, &app.public_url)).collect();
     Ok(HttpResponse::Ok().json(List::new(data, listed.has_more)))
@@ -90,8 +94,10 @@ pub(super) async fn list(app: web::Data<App>, request: HttpRequest) -> Answered 
 
 impl Filter {
     fn parse(self) -> Result<OrderFilter, Problem> {
-        let state = |text: String| text.parse::<OrderState>().map_err(|_| Problem::invalid("state", "is no state"));
-        let customer = |text: String| text.parse().map_err(|_| Problem::invalid("customer", "is no customer's id"));
+        let state =
+            |text: String| text.parse::<OrderState>().map_err(|_| Problem::invalid("state", "is no state"));
+        let customer =
+            |text: String| text.parse().map_err(|_| Problem::invalid("customer", "is no customer's id"));
         Ok(OrderFilter {
             state: self.state.map(state).transpose()?,
             customer: self.customer.map(customer).transpose()?,
@@ -102,8 +108,10 @@ impl Filter {
 }
 
 fn moment(field: &str, text: &str) -> Result<OffsetDateTime, Problem> {
-    OffsetDateTime::parse(text, &Rfc3339)
-        .map_err(|_| Problem::invalid(field, "must be a time such as 2026-11-21T12:00:00Z"))
+    // At the end of the calendar an offset may lead out of it.
+    let moment =
+        OffsetDateTime::parse(text, &Rfc3339).ok().and_then(|at| at.checked_to_offset(UtcOffset::UTC));
+    moment.ok_or_else(|| Problem::invalid(field, "must be a time such as 2026-11-21T12:00:00Z"))
 }
 
 pub(super) async fn timeline(app: web::Data<App>, request: HttpRequest, path: web::Path<String>) -> Answered {
@@ -257,8 +265,7 @@ pub(super) async fn fulfillment(
     path: web::Path<String>,
     bytes: Body,
 ) -> Answered {
-    let Empty {} = body::json(&request, &bytes)?;
-    advance(app, request, &path, &bytes, Advance::StartFulfillment).await
+    advance(app, request, &path, &bytes, |Empty {}| Advance::StartFulfillment).await
 }
 
 pub(super) async fn ship(
@@ -267,9 +274,8 @@ pub(super) async fn ship(
     path: web::Path<String>,
     bytes: Body,
 ) -> Answered {
-    let ship: Ship = body::json(&request, &bytes)?;
-    let shipment = Shipment { carrier: ship.carrier, tracking: ship.tracking };
-    advance(app, request, &path, &bytes, Advance::Ship(shipment)).await
+    let shipped = |ship: Ship| Advance::Ship(Shipment { carrier: ship.carrier, tracking: ship.tracking });
+    advance(app, request, &path, &bytes, shipped).await
 }
 
 pub(super) async fn complete(
@@ -278,19 +284,19 @@ pub(super) async fn complete(
     path: web::Path<String>,
     bytes: Body,
 ) -> Answered {
-    let Empty {} = body::json(&request, &bytes)?;
-    advance(app, request, &path, &bytes, Advance::Complete).await
+    advance(app, request, &path, &bytes, |Empty {}| Advance::Complete).await
 }
 
-async fn advance(
+async fn advance<T: DeserializeOwned>(
     app: web::Data<App>,
     request: HttpRequest,
     id: &str,
     bytes: &Body,
-    advance: Advance,
+    advance: impl FnOnce(T) -> Advance,
 ) -> Answered {
     let caller = auth::caller(&app, &request, "orders:write").await?;
     let id = body::id(id, "order")?;
+    let advance = advance(body::json(&request, bytes)?);
     let (work_app, actor) = (app.clone(), caller.actor());
     let work = move |operation| async move {
         work_app.advance_order.run(operation, actor, id, advance).await?;

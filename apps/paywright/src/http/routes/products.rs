@@ -42,7 +42,7 @@ struct Edit {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Paging {
-    limit: Option<u32>,
+    limit: Option<String>,
     starting_after: Option<String>,
 }
 
@@ -93,7 +93,7 @@ pub(super) async fn show(
 pub(super) async fn list(app: web::Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     auth::caller(&app, &request, "products:read").await?;
     let paging: Paging = body::query(&request)?;
-    let page = page(paging.limit, paging.starting_after.as_deref(), "product")?;
+    let page = page(paging.limit.as_deref(), paging.starting_after.as_deref(), "product")?;
     let listed = Catalogue::list(&app.store, app.settings.mode, page).await?;
     let data = listed.rows.iter().map(ProductJson::from).collect();
     Ok(HttpResponse::Ok().json(List::new(data, listed.has_more)))
@@ -157,16 +157,16 @@ async fn find(app: &App, id: &str) -> Result<Product, Problem> {
 
 /// The part of a list that `limit` and `starting_after` name.
 pub(super) fn page<T: std::str::FromStr>(
-    limit: Option<u32>,
+    limit: Option<&str>,
     after: Option<&str>,
     what: &str,
 ) -> Result<Page<T>, Problem> {
-    let limit = limit.unwrap_or(20);
-    if !(1..=100).contains(&limit) {
-        return Err(Problem::invalid("limit", "must be 1 to 100"));
-    }
+    let limit = limit.map_or(Ok(20), str::parse).ok().filter(|limit| (1..=100).contains(limit));
+    let limit = limit.ok_or_else(|| Problem::invalid("limit", "must be 1 to 100"))?;
     let after = after
-        .map(|text| text.parse().map_err(|_| Problem::invalid("starting_after", format!("is no id of a {what}"))))
+        .map(|text| {
+            text.parse().map_err(|_| Problem::invalid("starting_after", format!("is no id of a {what}")))
+        })
         .transpose()?;
     Ok(Page { limit, after })
 }

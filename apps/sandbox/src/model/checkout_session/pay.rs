@@ -10,6 +10,8 @@ use crate::model::error::{ApiError, ApiResult};
 use crate::model::params::Params;
 use crate::model::payment_intent::{self, Attempt, Owner, Status as IntentStatus};
 use crate::model::payment_method::BillingDetails;
+use crate::model::setup_intent::{self, SetupStatus};
+use crate::model::subscription;
 
 /// What the customer typed in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +36,7 @@ pub enum Authenticate {
 }
 
 impl PayDetails {
-    fn billing(&self) -> BillingDetails {
+    pub fn billing(&self) -> BillingDetails {
         BillingDetails { email: self.email.clone(), name: self.name.clone(), ..BillingDetails::default() }
     }
 }
@@ -55,12 +57,11 @@ pub fn pay(context: &mut Context<'_>, id: &str, mut given: PayDetails) -> ApiRes
     let email = given.email.get_or_insert_with(|| "customer@example.com".to_owned()).clone();
     change(context, id).customer_details = Some(details(Some(&email), given.name.as_deref()));
     let session = get(context, id)?;
-    if session.mode != "payment" {
-        return Err(ApiError::refused(format!(
-            "The sandbox cannot pay Sessions of mode {} yet.",
-            session.mode
-        ))
-        .into());
+    if session.mode == "setup" {
+        return set_up(context, id, &given);
+    }
+    if session.mode == "subscription" {
+        return subscribe(context, id, &given);
     }
     if session.amount() == 0 {
         complete(context, id, PaymentStatus::NoPaymentRequired);
@@ -82,7 +83,90 @@ pub fn pay(context: &mut Context<'_>, id: &str, mut given: PayDetails) -> ApiRes
         payment_intent::authenticate(context, &intent, answer == Authenticate::Complete)?;
     }
     follow(context, &intent);
-    Ok(answer(context, id, &intent))
+    Ok(answer_of(context, id, &intent))
+}
+
+/// A Session of mode setup saves the card.
+fn set_up(context: &mut Context<'_>, id: &str, given: &PayDetails) -> ApiResult<Value> {
+    let session = get(context, id)?;
+    let intent = match &session.setup_intent {
+        Some(intent) => intent.clone(),
+        None => {
+            let mut parameters = session.setup_intent_data.clone();
+            if let Some(customer) = &session.customer {
+                parameters.insert("customer".into(), json!(customer));
+            }
+            let mut intent = setup_intent::new(context, Params::new(&parameters))?;
+            intent.checkout_session = Some(id.to_owned());
+            let intent_id = intent.id.clone();
+            context.world.setup_intents.insert(intent);
+            change(context, id).setup_intent = Some(intent_id.clone());
+            let body = context.world.setup_intent(&intent_id);
+            context.emit("setup_intent.created", &body);
+            intent_id
+        }
+    };
+    setup_intent::set_up_with(context, &intent, &given.card, given.billing())?;
+    let waits = setup_intent::get(context, &intent)?.status == SetupStatus::RequiresAction;
+    if let (Some(answer), true) = (given.authenticate, waits) {
+        setup_intent::authenticate(context, &intent, answer == Authenticate::Complete)?;
+    }
+    follow_setup(context, &intent);
+    let mut body = context.world.session(id);
+    if setup_intent::get(context, &intent)?.status == SetupStatus::RequiresAction {
+        body["status"] = json!("requires_action");
+    }
+    Ok(body)
+}
+
+/// A Session of mode subscription: the customer, the subscription, then its first invoice is paid.
+/// Stripe makes the subscription only once it is paid for.
+fn subscribe(context: &mut Context<'_>, id: &str, given: &PayDetails) -> ApiResult<Value> {
+    if get(context, id)?.customer.is_none() {
+        create_customer(context, id)?;
+    }
+    let subscription = match get(context, id)?.subscription.clone() {
+        Some(subscription) => subscription,
+        None => subscription::of_session(context, id)?,
+    };
+    let Some(intent) = subscription::first_intent(context, &subscription) else {
+        complete(context, id, PaymentStatus::NoPaymentRequired);
+        return Ok(context.world.session(id));
+    };
+    payment_intent::pay_with(context, &intent, &given.card, given.billing(), Attempt::default())?;
+    if let (Some(answer), true) = (given.authenticate, waits(context, &intent)) {
+        payment_intent::authenticate(context, &intent, answer == Authenticate::Complete)?;
+    }
+    follow(context, &intent);
+    Ok(answer_of(context, id, &intent))
+}
+
+/// The outcome of a delayed payment: the Session has been complete since the customer agreed.
+pub fn conclude(context: &mut Context<'_>, intent: &str) {
+    let Some(intent) = context.world.payment_intents.get(intent) else { return };
+    let Some(Owner::CheckoutSession(session)) = intent.owner.clone() else { return };
+    let paid = intent.status == IntentStatus::Succeeded;
+    if get(context, &session).is_ok_and(|one| one.status != Status::Complete) {
+        return;
+    }
+    if paid {
+        change(context, &session).payment_status = PaymentStatus::Paid;
+    }
+    let body = context.world.session(&session);
+    let outcome = if paid { "succeeded" } else { "failed" };
+    context.emit(&format!("checkout.session.async_payment_{outcome}"), &body);
+}
+
+/// A Session of mode setup is complete once its SetupIntent has succeeded.
+pub fn follow_setup(context: &mut Context<'_>, intent: &str) {
+    let Some(intent) = context.world.setup_intents.get(intent) else { return };
+    let Some(session) = intent.checkout_session.clone().filter(|_| intent.status == SetupStatus::Succeeded)
+    else {
+        return;
+    };
+    if get(context, &session).is_ok_and(|session| session.status == Status::Open) {
+        complete(context, &session, PaymentStatus::NoPaymentRequired);
+    }
 }
 
 fn waits(context: &Context<'_>, intent: &str) -> bool {
@@ -94,7 +178,7 @@ fn waits(context: &Context<'_>, intent: &str) -> bool {
 }
 
 /// The Session; `status: requires_action` and what to do, while 3-D Secure is missing.
-fn answer(context: &Context<'_>, id: &str, intent: &str) -> Value {
+fn answer_of(context: &Context<'_>, id: &str, intent: &str) -> Value {
     let mut body = context.world.session(id);
     if waits(context, intent) {
         body["status"] = json!("requires_action");
@@ -150,9 +234,17 @@ fn create_customer(context: &mut Context<'_>, id: &str) -> ApiResult<String> {
 }
 
 /// A Session follows its intent: once that is paid or authorized, the Session is complete.
-pub fn follow(context: &mut Context<'_>, intent: &str) {
-    let Some(intent) = context.world.payment_intents.get(intent) else { return };
-    let Some(Owner::CheckoutSession(session)) = intent.owner.clone() else { return };
+pub fn follow(context: &mut Context<'_>, id: &str) {
+    let Some(intent) = context.world.payment_intents.get(id) else { return };
+    let session = match intent.owner.clone() {
+        Some(Owner::CheckoutSession(session)) => session,
+        Some(Owner::Invoice(invoice)) => match subscription::session_of(context, &invoice) {
+            Some(session) => session,
+            None => return,
+        },
+        None => return,
+    };
+    let intent = context.world.payment_intents.get(id).expect("it was just read");
     let status = match intent.status {
         IntentStatus::Succeeded => PaymentStatus::Paid,
         IntentStatus::RequiresCapture | IntentStatus::Processing => PaymentStatus::Unpaid,

@@ -12,7 +12,10 @@ use crate::model::error::{ApiError, ApiResult, ErrorType, doc_url};
 use crate::model::params::Params;
 use crate::model::payment_method::{self, BillingDetails};
 use crate::model::timers::Due;
-use crate::model::{customer, dispute};
+use crate::model::{customer, dispute, invoice};
+
+/// How long a delayed method takes here.
+const PROCESSING_SECONDS: i64 = 5;
 
 /// How a try is made.
 #[derive(Clone, Debug, Default)]
@@ -148,6 +151,7 @@ fn challenge(context: &mut Context<'_>, id: &str) {
     });
     let intent = context.world.intent(id);
     context.emit("payment_intent.requires_action", &intent);
+    invoice::follow(context, id);
 }
 
 /// The customer passed or failed 3-D Secure.
@@ -186,9 +190,58 @@ pub fn settle(context: &mut Context<'_>, id: &str, secure: ThreeDSecure) -> ApiR
         let charge = charge::create(context, id, secure, Some(reason));
         return decline(context, id, reason, Some(charge));
     }
+    let delayed = method.card().delayed.is_some();
     let charge = charge::create(context, id, secure, None);
-    succeed(context, id, &charge, secure);
+    if delayed {
+        process(context, id, &charge);
+    } else {
+        succeed(context, id, &charge, secure);
+    }
     Ok(())
+}
+
+/// A delayed method: the outcome comes later.
+/// Source: <https://docs.stripe.com/payments/payment-methods#delayed-notification>.
+fn process(context: &mut Context<'_>, id: &str, charge: &str) {
+    let at = context.now.plus_seconds(PROCESSING_SECONDS);
+    context.world.timers.set(at, Due::PaymentSettles(id.to_owned()));
+    let intent = change(context, id);
+    intent.status = Status::Processing;
+    intent.latest_charge = Some(charge.to_owned());
+    intent.charges.push(charge.to_owned());
+    if !intent.payment_method_types.iter().any(|kind| kind == "sepa_debit") {
+        intent.payment_method_types.push("sepa_debit".to_owned());
+    }
+    let pending = context.world.charge(charge);
+    context.emit("charge.pending", &pending);
+    let intent = context.world.intent(id);
+    context.emit("payment_intent.processing", &intent);
+}
+
+/// The outcome of a delayed payment.
+pub fn conclude(context: &mut Context<'_>, id: &str) {
+    let Some(intent) = context.world.payment_intents.get(id).filter(|one| one.status == Status::Processing)
+    else {
+        return;
+    };
+    let charge = intent.latest_charge.clone().expect("a processing intent has a charge");
+    let method = intent.payment_method.as_deref().and_then(|id| context.world.payment_methods.get(id));
+    if method.is_some_and(|method| method.card().delayed == Some(true)) {
+        charge::conclude(context, &charge, None);
+        let intent = change(context, id);
+        intent.status = Status::Succeeded;
+        intent.amount_received = intent.amount;
+        charge::book(context, &charge);
+        let charged = context.world.charge(&charge);
+        context.emit("charge.succeeded", &charged);
+        let intent = context.world.intent(id);
+        context.emit("payment_intent.succeeded", &intent);
+        invoice::follow(context, id);
+        return;
+    }
+    charge::conclude(context, &charge, Some(cards::GENERIC));
+    let error = ApiError::card("card_declined", "The customer's bank refused the debit.");
+    fail(context, id, error.code("payment_method_provider_decline"), Some(charge));
 }
 
 fn succeed(context: &mut Context<'_>, id: &str, charge: &str, secure: ThreeDSecure) {
@@ -221,6 +274,7 @@ fn succeed(context: &mut Context<'_>, id: &str, charge: &str, secure: ThreeDSecu
     let intent = context.world.intent(id);
     let kind = if captured { "payment_intent.succeeded" } else { "payment_intent.amount_capturable_updated" };
     context.emit(kind, &intent);
+    invoice::follow(context, id);
 }
 
 fn decline(context: &mut Context<'_>, id: &str, reason: Decline, charge: Option<String>) -> ApiResult<()> {
@@ -241,7 +295,7 @@ fn fail(context: &mut Context<'_>, id: &str, failure: ApiError, charge: Option<S
     let method = intent.payment_method.take();
     intent.status = Status::RequiresPaymentMethod;
     intent.next_action = None;
-    if let Some(charge) = &charge {
+    if let Some(charge) = charge.as_ref().filter(|charge| intent.latest_charge.as_ref() != Some(charge)) {
         intent.latest_charge = Some(charge.clone());
         intent.charges.push(charge.clone());
     }
@@ -252,7 +306,8 @@ fn fail(context: &mut Context<'_>, id: &str, failure: ApiError, charge: Option<S
         failure = failure.with("charge", json!(charge));
     }
     if let Some(method) = method {
-        failure = failure.with("payment_method", method).with("payment_method_type", json!("card"));
+        let kind = method["type"].clone();
+        failure = failure.with("payment_method", method).with("payment_method_type", json!(kind));
     }
     let mut last_error = failure.body()["error"].take();
     last_error["doc_url"] = json!(doc_url(failure.code.unwrap_or_default()));
@@ -263,5 +318,6 @@ fn fail(context: &mut Context<'_>, id: &str, failure: ApiError, charge: Option<S
     }
     let intent = context.world.intent(id);
     context.emit("payment_intent.payment_failed", &intent);
+    invoice::follow(context, id);
     failure.with("payment_intent", intent).into()
 }

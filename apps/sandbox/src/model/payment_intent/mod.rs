@@ -10,7 +10,7 @@ mod finish;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-pub use confirm::{Attempt, authenticate, confirm, pay_with, settle};
+pub use confirm::{Attempt, authenticate, conclude, confirm, pay_with, settle};
 pub use create::{create, new, shipping, update};
 pub use finish::{cancel, cancel_now, capture, expire_hold, increment_authorization};
 

@@ -1,4 +1,4 @@
-//! Faults on demand: what goes wrong with which request, by script or by chance.
+//! Faults that change what a request does, or what it answers.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -20,6 +20,11 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// A 500, rather than an answer that is not true.
+    pub fn is_error(self) -> bool {
+        matches!(self, Self::ErrorWithoutEffect | Self::ErrorWithEffect)
+    }
+
     /// Changes a successful answer.
     pub fn distort(self, body: &mut Value) {
         match self {
