@@ -171,7 +171,8 @@ impl Settings {
     /// [`ConfigError::Unreadable`] names the key that is unknown or does not fit.
     pub fn load(file: Option<&std::path::Path>) -> Result<Self, ConfigError> {
         // Variables that are not text are none of ours.
-        let text = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let text = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Self::from_sources(file, text.collect())
     }
 
@@ -330,7 +331,8 @@ mod tests {
         let settings = load(&[("STRIPE_SECRET_KEY", &live)]).unwrap();
         let error = settings.credentials().secret_key(Mode::Test).unwrap_err().to_string();
         assert_eq!(error, "STRIPE_SECRET_KEY is a live key, but mode is \"test\"");
-        let settings = load(&[("PAYWRIGHT__MODE", "live"), ("STRIPE_SECRET_KEY", "sk_test_abcdefgh")]).unwrap();
+        let settings =
+            load(&[("PAYWRIGHT__MODE", "live"), ("STRIPE_SECRET_KEY", "sk_test_abcdefgh")]).unwrap();
         assert!(settings.credentials().secret_key(Mode::Live).is_err());
     }
 
@@ -349,7 +351,8 @@ mod tests {
     #[test]
     fn secrets_do_not_print() {
         let settings =
-            load(&[("STRIPE_SECRET_KEY", "sk_test_canary"), ("DATABASE_URL", "postgres://canary@db")]).unwrap();
+            load(&[("STRIPE_SECRET_KEY", "sk_test_canary"), ("DATABASE_URL", "postgres://canary@db")])
+                .unwrap();
         assert!(!format!("{settings:?}").contains("canary"));
     }
 }

@@ -57,9 +57,9 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let stripe = paywright_stripe::Stripe::new(stripe_settings(&settings)?, Arc::clone(&clock))?;
         let gateway: Arc<dyn Gateway> = Arc::new(stripe);
-        let (shared, queue): (Arc<dyn Store>, Arc<dyn Queue>) = (Arc::new(store.clone()), Arc::new(store.clone()));
-        let ports =
-            Ports { store: shared, queue, gateway, clock, entropy: Arc::new(OsEntropy) };
+        let (shared, queue): (Arc<dyn Store>, Arc<dyn Queue>) =
+            (Arc::new(store.clone()), Arc::new(store.clone()));
+        let ports = Ports { store: shared, queue, gateway, clock, entropy: Arc::new(OsEntropy) };
         let policy = Policy {
             mode: settings.mode,
             order_lifetime: time::Duration::minutes(i64::from(settings.orders.expire_after_minutes)),

@@ -1,5 +1,6 @@
 //! The command line: `paywright-sandbox`, and the same as `paywright sandbox`.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -51,11 +52,21 @@ impl From<Args> for Options {
 /// When it cannot be started.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let sandbox = start(args.into()).await?;
-    println!("Sandbox listening on {}", sandbox.url());
-    println!("Use it as STRIPE_API_BASE={} with any sk_test_... key.", sandbox.url());
+    announce(sandbox.url());
     stopped().await?;
     sandbox.stop().await;
     Ok(())
+}
+
+/// Whoever read the address may have gone since: that is no reason to end.
+fn announce(url: &str) {
+    let mut out = std::io::stdout();
+    drop(writeln!(out, "Sandbox listening on {url}"));
+    drop(writeln!(
+        out,
+        "Use it as STRIPE_API_BASE={url} with any sk_test_... key; look around at {url}/dashboard"
+    ));
+    drop(out.flush());
 }
 
 async fn stopped() -> std::io::Result<()> {

@@ -74,7 +74,8 @@ impl Scenario {
         } else {
             ("I", text.strip_prefix('I')?)
         };
-        let known = family == "fault" || (family.len() == 1 && family.chars().all(|c| c.is_ascii_uppercase()));
+        let known =
+            family == "fault" || (family.len() == 1 && family.chars().all(|c| c.is_ascii_uppercase()));
         known.then_some(())?;
         Some(Self { family: family.to_owned(), number: number.trim().parse().ok()? })
     }

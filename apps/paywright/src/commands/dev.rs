@@ -51,16 +51,28 @@ fn database(settings: &mut Settings) -> anyhow::Result<Cluster> {
     Ok(cluster)
 }
 
-async fn everything(mut settings: Settings, listener: TcpListener, alone: bool) -> anyhow::Result<()> {
-    let stop = serve::stop_on_signal()?;
+/// Everything over a database; its connections are closed before it is.
+async fn everything(settings: Settings, listener: TcpListener, alone: bool) -> anyhow::Result<()> {
     let store = wiring::connect(&settings).await.context("cannot reach the database (DATABASE_URL)")?;
+    let ended = over(&store, settings, listener, alone).await;
+    store.close().await;
+    ended
+}
+
+async fn over(
+    store: &Postgres,
+    mut settings: Settings,
+    listener: TcpListener,
+    alone: bool,
+) -> anyhow::Result<()> {
+    let stop = serve::stop_on_signal()?;
     store.migrate().await?;
     if alone {
         // Nobody else has this database: leases that an earlier run was killed with are void.
         store.release_leases().await?;
     }
-    seed(&store).await?;
-    ApiKeys::new(&store).ensure_dev_key(DEV_KEY).await?;
+    seed(store).await?;
+    ApiKeys::new(store).ensure_dev_key(DEV_KEY).await?;
     let public_url = serve::public_url(&settings, listener.local_addr()?);
     let sandbox = match settings.stripe.api_base.is_some() || settings.credentials().secret_key.is_some() {
         true => None,
@@ -75,7 +87,6 @@ async fn everything(mut settings: Settings, listener: TcpListener, alone: bool) 
     if let Some(sandbox) = sandbox {
         sandbox.stop().await;
     }
-    store.close().await;
     Ok(())
 }
 
@@ -120,9 +131,11 @@ async fn seed(store: &Postgres) -> anyhow::Result<()> {
     if !Catalogue::list(store, Mode::Test, page).await?.rows.is_empty() {
         return Ok(());
     }
-    for (name, minor, currency) in
-        [("Coffee beans, 1 kg", 2_490, "usd"), ("Espresso cup", 1_250, "usd"), ("Barista course", 9_900, "eur")]
-    {
+    for (name, minor, currency) in [
+        ("Coffee beans, 1 kg", 2_490, "usd"),
+        ("Espresso cup", 1_250, "usd"),
+        ("Barista course", 9_900, "eur"),
+    ] {
         let mut random = [0; 10];
         OsEntropy.fill(&mut random);
         let now = SystemClock.now();

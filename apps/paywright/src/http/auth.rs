@@ -26,9 +26,10 @@ impl Caller {
 /// 401 without a key that is known, of this mode and not revoked; 403 when the key lacks the scope; 503 when the
 /// database is away (no grant is remembered).
 pub async fn caller(app: &App, request: &HttpRequest, scope: &str) -> Result<Caller, Problem> {
-    let header = request.headers().get(header::AUTHORIZATION).ok_or_else(|| {
-        unauthorized("send your API key as \"Authorization: Bearer pw_test_...\"")
-    })?;
+    let header = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .ok_or_else(|| unauthorized("send your API key as \"Authorization: Bearer pw_test_...\""))?;
     let secret = header
         .to_str()
         .ok()

@@ -152,7 +152,9 @@ where
         let answer = work.await;
         let kept = match &answer {
             Ok(answer) => keys.finish(&scope, &key, operation, &answer.to_store()).await,
-            Err(problem) if problem.is_passing() => keys.abandon(&scope, &key, operation).await.map(|()| None),
+            Err(problem) if problem.is_passing() => {
+                keys.abandon(&scope, &key, operation).await.map(|()| None)
+            }
             // Nothing was done: the key is free for the corrected request.
             Err(problem) if problem.status() == StatusCode::UNPROCESSABLE_ENTITY => {
                 keys.forget(&scope, &key, operation).await.map(|()| None)
@@ -205,4 +207,3 @@ fn fingerprint(request: &HttpRequest, body: &[u8]) -> [u8; 32] {
     }
     hash.finalize().into()
 }
-

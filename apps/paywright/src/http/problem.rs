@@ -4,9 +4,7 @@ use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
 use paywright_domain::{
     IllegalTransition, InvalidInput,
     ports::{GatewayError, StoreError},
-    usecase::{
-        AdvanceOrderError, CancelOrderError, ErrorKind, PlaceOrderError, StartPaymentError,
-    },
+    usecase::{AdvanceOrderError, CancelOrderError, ErrorKind, PlaceOrderError, StartPaymentError},
 };
 use serde::Serialize;
 
@@ -93,7 +91,8 @@ impl Problem {
 
     /// 404.
     pub fn not_found(what: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such thing").detail(format!("no such {what}"))
+        Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such thing")
+            .detail(format!("no such {what}"))
     }
 
     /// 503.
@@ -239,7 +238,11 @@ impl From<StartPaymentError> for Problem {
                     .retry_after(1)
             }
             StartPaymentError::Refused(rejection) => {
-                tracing::error!(code = rejection.code, message = rejection.message, "stripe refused a payment");
+                tracing::error!(
+                    code = rejection.code,
+                    message = rejection.message,
+                    "stripe refused a payment"
+                );
                 Self::new(StatusCode::BAD_GATEWAY, "payment_refused", "Stripe refused to create the payment")
                     .detail(format!("Stripe's code: {}", rejection.code))
             }
@@ -257,11 +260,11 @@ impl Problem {
     /// The one match over what a caller can do.
     fn of_kind(kind: ErrorKind, error: &dyn std::error::Error) -> Self {
         match kind {
-            ErrorKind::NotFound => {
-                Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such thing").detail(error.to_string())
-            }
+            ErrorKind::NotFound => Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such thing")
+                .detail(error.to_string()),
             ErrorKind::Conflict => {
-                Self::new(StatusCode::CONFLICT, "conflict", "The state does not allow this").detail(error.to_string())
+                Self::new(StatusCode::CONFLICT, "conflict", "The state does not allow this")
+                    .detail(error.to_string())
             }
             ErrorKind::Invalid => Self::invalid("", error.to_string()),
             ErrorKind::Refused => {

@@ -6,10 +6,12 @@ use actix_web::{
     App as ActixApp, HttpServer,
     body::{BodySize, BoxBody, MessageBody},
     dev::{Server, ServiceRequest, ServiceResponse},
+    error::InternalError,
     http::{StatusCode, header},
     middleware::{DefaultHeaders, Next, from_fn},
     web,
 };
+use futures::FutureExt as _;
 use tracing_actix_web::{RequestId, TracingLogger};
 
 use super::{problem::Problem, routes};
@@ -30,14 +32,15 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
     let server = HttpServer::new(move || {
         ActixApp::new()
             .app_data(data.clone())
+            .wrap(from_fn(finish))
+            .wrap(TracingLogger::<Span>::new())
+            // Outermost, so that no answer is without them.
             .wrap(
                 DefaultHeaders::new()
                     .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
                     .add((header::REFERRER_POLICY, "no-referrer"))
                     .add((header::X_FRAME_OPTIONS, "DENY")),
             )
-            .wrap(from_fn(finish))
-            .wrap(TracingLogger::<Span>::new())
             .configure(routes::configure)
             .default_service(web::to(async || Err::<String, _>(Problem::not_found("route"))))
     });
@@ -51,14 +54,17 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
         .run())
 }
 
-/// Names the request in its answer, and turns bare refusals of the framework (405 for example) into problems.
+/// Names the request in its answer, and turns bare refusals of the framework (405 for example) into problems. A panic
+/// is the end of one request, not of its connection.
 async fn finish(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     use actix_web::HttpMessage as _;
     let id = request.extensions().get::<RequestId>().map(ToString::to_string);
-    let mut response = next.call(request).await?.map_into_boxed_body();
+    let called = std::panic::AssertUnwindSafe(next.call(request)).catch_unwind().await;
+    let Ok(called) = called else { return Err(panicked(id)) };
+    let mut response = called?.map_into_boxed_body();
     let status = response.status();
     if status.is_client_error() && response.response().body().size() == BodySize::Sized(0) {
         let problem = match status {
@@ -74,10 +80,24 @@ async fn finish(
         }
         response = ServiceResponse::new(request, answer);
     }
-    if let Some(id) = id.and_then(|id| header::HeaderValue::from_str(&id).ok()) {
-        response.headers_mut().insert(header::HeaderName::from_static("x-request-id"), id);
-    }
+    name(response.headers_mut(), id);
     Ok(response)
+}
+
+/// What the panic said is in the log, where the panic hook writes it.
+fn panicked(id: Option<String>) -> actix_web::Error {
+    let title = "Something is wrong on our side";
+    let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", title);
+    tracing::error!(request.id = id, "request panicked");
+    let mut answer = actix_web::ResponseError::error_response(&problem);
+    name(answer.headers_mut(), id);
+    InternalError::from_response(problem, answer).into()
+}
+
+fn name(headers: &mut header::HeaderMap, id: Option<String>) {
+    if let Some(id) = id.and_then(|id| header::HeaderValue::from_str(&id).ok()) {
+        headers.insert(header::HeaderName::from_static("x-request-id"), id);
+    }
 }
 
 /// One span a request: method, route and id; never the path's token, a query string or a header.
@@ -106,5 +126,27 @@ impl tracing_actix_web::RootSpanBuilder for Span {
             Err(error) => error.as_response_error().status_code(),
         };
         span.record("status", status.as_u16());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{HttpResponse, test};
+
+    use super::*;
+
+    /// Covers: fault 89, fault 142.
+    #[actix_web::test]
+    async fn a_panic_is_answered_with_a_problem_that_tells_nothing() {
+        let panics = web::get().to(async || -> HttpResponse { panic!("canary") });
+        let app = ActixApp::new().wrap(from_fn(finish)).wrap(TracingLogger::<Span>::new()).route("/", panics);
+        let app = test::init_service(app).await;
+        let answer = test::try_call_service(&app, test::TestRequest::get().uri("/").to_request()).await;
+        let answer = answer.expect_err("an error, which the server renders").error_response();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.headers().get(header::CONTENT_TYPE).unwrap(), "application/problem+json");
+        assert!(answer.headers().contains_key("x-request-id"));
+        let body = actix_web::body::to_bytes(answer.into_body()).await.unwrap();
+        assert!(!String::from_utf8_lossy(&body).contains("canary"));
     }
 }

@@ -155,17 +155,21 @@ async fn perform(app: &App, job: &Job) -> Result<(), Verdict> {
                 _ => Verdict::Retry(chain(&error)),
             }
         }),
-        Task::PerformCall(_) => app.perform_call.run(job.lease).await.map(drop).map_err(|error| match error {
-            PerformCallError::Store(StoreError::LeaseLost) => Verdict::Leave,
-            PerformCallError::TooOld | PerformCallError::Gateway(GatewayError::KeyReused { .. }) => {
-                Verdict::Bury(chain(&error))
-            }
-            error => Verdict::Retry(chain(&error)),
-        }),
-        Task::ExpireOrder(order) => app.cancel_order.expire(job.lease, *order).await.map_err(|error| match error {
-            CancelOrderError::Store(StoreError::LeaseLost) => Verdict::Leave,
-            error => Verdict::Retry(chain(&error)),
-        }),
+        Task::PerformCall(_) => {
+            app.perform_call.run(job.lease).await.map(drop).map_err(|error| match error {
+                PerformCallError::Store(StoreError::LeaseLost) => Verdict::Leave,
+                PerformCallError::TooOld | PerformCallError::Gateway(GatewayError::KeyReused { .. }) => {
+                    Verdict::Bury(chain(&error))
+                }
+                error => Verdict::Retry(chain(&error)),
+            })
+        }
+        Task::ExpireOrder(order) => {
+            app.cancel_order.expire(job.lease, *order).await.map_err(|error| match error {
+                CancelOrderError::Store(StoreError::LeaseLost) => Verdict::Leave,
+                error => Verdict::Retry(chain(&error)),
+            })
+        }
     }
 }
 

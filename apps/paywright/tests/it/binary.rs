@@ -241,7 +241,10 @@ async fn dev_says_in_one_line_what_it_cannot_have() {
     let (data, busy) = (folder.path().join("data"), taken.local_addr().unwrap().to_string());
     let dev = async |env: &[(&str, &str)]| Process::run(folder.path(), &["dev"], env).await;
     let ended = dev(&dev_env(&data, &busy, ANY)).await;
-    assert!(ended.complaint().contains(&format!("cannot listen on {busy} (PAYWRIGHT__HTTP__BIND)")), "{ended:?}");
+    assert!(
+        ended.complaint().contains(&format!("cannot listen on {busy} (PAYWRIGHT__HTTP__BIND)")),
+        "{ended:?}"
+    );
     let ended = dev(&dev_env(&data, ANY, &busy)).await;
     assert!(ended.complaint().contains(&busy) && ended.complaint().contains("SANDBOX__BIND"), "{ended:?}");
     let ended = dev(&[("PAYWRIGHT__MODE", "live")]).await;
@@ -307,7 +310,8 @@ async fn whatever_is_wrong_is_said_in_one_line_without_a_secret() {
     for (name, value, expected, ended) in join_all(tried).await {
         let complaint = ended.complaint();
         assert!(complaint.contains(expected), "{name}={value}: {complaint}");
-        let secret = ["canary1", "canary2", "SECRET_KEY", "DATABASE_URL"].iter().any(|word| name.contains(word));
+        let secret =
+            ["canary1", "canary2", "SECRET_KEY", "DATABASE_URL"].iter().any(|word| name.contains(word));
         assert!(!secret || !complaint.contains("canary"), "{name}={value}: {complaint}");
         assert!(ended.stdout.is_empty(), "{ended:?}");
     }
@@ -336,7 +340,10 @@ async fn every_command_explains_itself() {
         &["sandbox", "--help"],
     ] {
         let Ended { status, stdout, stderr } = Process::run(folder.path(), args, &[]).await;
-        assert!(status.success() && stderr.is_empty() && stdout.contains("Usage: paywright"), "{args:?} {stdout}");
+        assert!(
+            status.success() && stderr.is_empty() && stdout.contains("Usage: paywright"),
+            "{args:?} {stdout}"
+        );
         let first = stdout.lines().next().unwrap();
         assert!(first.contains(' ') && !first.starts_with("Usage"), "{args:?} does not say what it is for");
     }
@@ -374,7 +381,10 @@ impl Site {
         let (us, stripe) = (Relay::start().await, Relay::start().await);
         let sandbox = paywright_sandbox::start(paywright_sandbox::Options {
             bind: ANY.parse().unwrap(),
-            webhook_endpoints: vec![PresetEndpoint::new(format!("{}/webhooks/stripe", us.url), WEBHOOK_SECRET)],
+            webhook_endpoints: vec![PresetEndpoint::new(
+                format!("{}/webhooks/stripe", us.url),
+                WEBHOOK_SECRET,
+            )],
             ..paywright_sandbox::Options::default()
         });
         let sandbox = sandbox.await.unwrap();
@@ -526,7 +536,10 @@ async fn two_servers_and_two_workers_share_one_database() {
         assert_eq!(client.pay(&page, VISA).await, 200);
         client.until_paid(&order).await;
         let shown = client.get(&format!("/v1/orders/{order}")).await;
-        assert_eq!((&shown["amount_captured"], shown["payments"].as_array().unwrap().len()), (&json!(1999), 1));
+        assert_eq!(
+            (&shown["amount_captured"], shown["payments"].as_array().unwrap().len()),
+            (&json!(1999), 1)
+        );
         let timeline = client.get(&format!("/v1/orders/{order}/timeline")).await;
         let paid = timeline["data"].as_array().unwrap().iter().filter(|entry| entry["to"] == "paid").count();
         assert_eq!(paid, 1, "{timeline:#}");

@@ -44,7 +44,8 @@ async fn an_order_is_paid_on_the_hosted_page_and_the_timeline_explains_each_step
         ["placed", "payment_started", "captured", "fulfillment_started", "shipped", "completed"]
     );
     assert_eq!(events(&timeline, "call"), ["create_session_recorded", "create_session_done"]);
-    let captured = timeline.iter().find(|entry| entry["event"] == "captured" && entry["subject"] == "order").unwrap();
+    let captured =
+        timeline.iter().find(|entry| entry["event"] == "captured" && entry["subject"] == "order").unwrap();
     assert_eq!(
         (&captured["from"], &captured["to"], &captured["actor"]),
         (&json!("payment_processing"), &json!("paid"), &json!("stripe"))
@@ -79,16 +80,16 @@ async fn a_declined_card_leaves_the_order_open_and_another_card_pays_it() {
     let order = app.order().await;
     let session = app.session(&order).await;
     assert_eq!(app.pay_session(&session, DECLINED).await.status, 402);
-    let declined =
-        app.until_that(&order, |shown| !shown["payments"][0]["declines"].as_array().unwrap().is_empty()).await;
+    let declined = app
+        .until_that(&order, |shown| !shown["payments"][0]["declines"].as_array().unwrap().is_empty())
+        .await;
     assert_eq!(declined["state"], "payment_processing");
     assert_eq!(declined["payments"][0]["declines"][0]["code"], "card_declined");
     assert_eq!(app.pay_session(&session, INSUFFICIENT_FUNDS).await.status, 402);
     app.pay_session(&session, VISA).await.ok();
     app.until(&order, "paid").await;
-    let paid = app
-        .until_that(&order, |shown| shown["payments"][0]["declines"].as_array().unwrap().len() == 2)
-        .await;
+    let paid =
+        app.until_that(&order, |shown| shown["payments"][0]["declines"].as_array().unwrap().len() == 2).await;
     // Both fall into one second of Stripe's, and events come in any order.
     let declines = paid["payments"][0]["declines"].as_array().unwrap().iter();
     let mut codes: Vec<_> = declines.map(|decline| text(&decline["decline_code"])).collect();
@@ -107,7 +108,9 @@ async fn three_d_secure_is_asked_for_and_then_the_order_is_paid() {
     let asked = app.pay_intent(&intent, THREE_D_SECURE).await.ok();
     assert_eq!(asked["status"], "requires_action");
     app.until_that(&order, |shown| shown["payments"][0]["state"] == "requires_action").await;
-    app.at_stripe(&format!("payment_intents/{intent}/authenticate"), json!({"outcome": "complete"})).await.ok();
+    app.at_stripe(&format!("payment_intents/{intent}/authenticate"), json!({"outcome": "complete"}))
+        .await
+        .ok();
     app.until(&order, "paid").await;
     app.stop().await;
 }
@@ -118,7 +121,8 @@ async fn a_failed_authentication_is_a_decline_and_the_customer_tries_again() {
     let order = app.order().await;
     let intent = app.intent(&order).await;
     app.pay_intent(&intent, THREE_D_SECURE).await.ok();
-    let failed = app.at_stripe(&format!("payment_intents/{intent}/authenticate"), json!({"outcome": "fail"})).await;
+    let failed =
+        app.at_stripe(&format!("payment_intents/{intent}/authenticate"), json!({"outcome": "fail"})).await;
     assert!(failed.status < 500, "{failed:?}");
     app.until_that(&order, |shown| shown["payments"][0]["state"] == "pending").await;
     app.pay_intent(&intent, VISA).await.ok();
@@ -188,7 +192,8 @@ async fn an_unpaid_order_is_cancelled_and_its_page_closed() {
         assert_eq!(cancelled["state"], "cancelled");
         assert_eq!(cancelled["cancellation"], json!({"reason": "duplicate", "done": true}));
         assert_eq!(cancelled["payments"][0]["state"], "cancelled");
-        let late = if by_session { app.pay_session(&id, VISA).await } else { app.pay_intent(&id, VISA).await };
+        let late =
+            if by_session { app.pay_session(&id, VISA).await } else { app.pay_intent(&id, VISA).await };
         assert!(is_refused(&late));
         assert_eq!(app.show(&order).await["amount_captured"], 0);
     }

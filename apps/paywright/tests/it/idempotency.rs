@@ -1,12 +1,15 @@
 //! `Idempotency-Key`: one request, one execution, one answer.
 
+use std::time::Duration;
+
 use futures::future::join_all;
 use paywright_domain::Mode;
 use paywright_postgres::ApiKeys;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
-use crate::support::{Reply, TestApp, text};
+use crate::support::{KEY, Reply, TestApp, text};
 
 /// Asserts that `again` is `first` to the letter, told anew.
 fn replayed(first: &Reply, again: &Reply) {
@@ -200,5 +203,38 @@ async fn an_answer_that_may_change_by_itself_is_not_bound_to_the_key() {
     let other = TestApp::over(&app).await;
     assert_eq!(other.post_with_key(&path, "later", body).await.header("idempotent-replayed"), None);
     other.stop().await;
+    app.stop().await;
+}
+
+/// Covers: fault 125, I26, D-2.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_began_before_it_hung_up_is_found_by_its_repeat() {
+    let app = TestApp::start().await;
+    let product = app.product(1999, "usd").await;
+    let new = json!({"currency": "usd", "items": [{"product": product, "quantity": 1}]});
+    let placed = app.order().await;
+    let paths = [("/v1/orders".to_owned(), new), (format!("/v1/orders/{placed}/payment-intent"), json!({}))];
+    for (path, body) in paths {
+        for turn in 0..8 {
+            let (key, text) = (format!("{turn} {path}"), body.to_string());
+            let request = format!(
+                "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\nidempotency-key: {key}\r\n\
+                 content-type: application/json\r\ncontent-length: {}\r\n\r\n{text}",
+                text.len()
+            );
+            let mut connection = app.connect().await;
+            connection.write_all(request.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(turn * 3)).await;
+            drop(connection);
+            let mut reply = app.post_with_key(&path, &key, body.clone()).await;
+            while reply.status == 409 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                reply = app.post_with_key(&path, &key, body.clone()).await;
+            }
+            reply.ok();
+        }
+    }
+    assert_eq!(app.count("SELECT count(*) FROM orders").await, 1 + 8);
+    assert_eq!(app.at_stripe_of("payment_intents", &placed).await.len(), 1);
     app.stop().await;
 }

@@ -43,7 +43,12 @@ impl Relay {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let relay = Self { url, state: Arc::default(), snapped: watch::Sender::new(false), let_go: watch::Sender::new(false) };
+        let relay = Self {
+            url,
+            state: Arc::default(),
+            snapped: watch::Sender::new(false),
+            let_go: watch::Sender::new(false),
+        };
         let serving = relay.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {

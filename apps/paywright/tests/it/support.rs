@@ -385,6 +385,7 @@ impl Reply {
             self.status,
             self.text
         );
+        assert_eq!(self.header("x-content-type-options"), Some("nosniff"), "{what}");
         assert!(self.header("x-request-id").is_some_and(|id| id.len() > 8), "{what}: no request id");
         assert!(self.text.len() < 2_000, "{what}: it echoes {} bytes", self.text.len());
         let (problem, (status, code)) = (self.json(), self.problem());

@@ -281,6 +281,11 @@ async fn signed_bytes_that_nobody_can_read_are_kept_as_dead_and_block_nobody() {
         "data":{"object":{"id":"x\u0000","object":"y"}} }"#;
     let unreadable = bodies.len();
     bodies.push(strange.to_vec());
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    let envelope = r#""object": "event", "type": "x.y", "created": 1, "livemode": false"#;
+    bodies.push(
+        format!(r#"{{"id": "evt_deep", {envelope}, "data": {{"object": {{"a": {deep}}}}}}}"#).into_bytes(),
+    );
     for body in &bodies {
         received(&app.deliver_bytes(body.clone()).await);
         received(&app.deliver_bytes(body.clone()).await);

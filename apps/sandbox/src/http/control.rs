@@ -22,6 +22,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/setup_intents/{id}/authenticate", web::post().to(authenticate))
         .route("/deliveries", web::get().to(deliveries))
         .route("/events/{id}/resend", web::post().to(resend))
+        .route("/webhook_endpoints/{id}/roll", web::post().to(roll))
         .route("/clock", web::get().to(clock))
         .route("/clock", web::post().to(move_clock))
         .route("/faults", web::get().to(faults))
@@ -104,6 +105,26 @@ async fn deliveries(query: web::Query<Limit>, shell: web::Data<Shell>) -> HttpRe
 
 async fn resend(id: web::Path<String>, shell: web::Data<Shell>) -> HttpResponse {
     write(shell.control(Control::Resend { event: id.into_inner() }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RollBody {
+    /// How long the old secret still signs: `24h` at most; not at all when left out.
+    keep_old: Option<Value>,
+}
+
+async fn roll(id: web::Path<String>, payload: web::Payload, shell: web::Data<Shell>) -> HttpResponse {
+    let body = match json_body::<RollBody>(payload).await {
+        Ok(body) => body,
+        Err(error) => return refuse(&error),
+    };
+    match body.keep_old.as_ref().map_or(Some(0), duration_millis) {
+        Some(keep_millis) => {
+            write(shell.control(Control::RollSecret { endpoint: id.into_inner(), keep_millis }))
+        }
+        None => refuse(&bad_json("keep_old must be a duration like \"24h\"")),
+    }
 }
 
 async fn clock(shell: web::Data<Shell>) -> HttpResponse {

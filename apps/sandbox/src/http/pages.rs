@@ -13,6 +13,7 @@ use super::shell::Shell;
 use crate::model::checkout_session::{Authenticate, CheckoutSession, PayDetails, Status};
 use crate::model::currency::format_amount;
 use crate::model::payment_intent::{self, Owner};
+use crate::model::setup_intent::SetupStatus;
 use crate::model::world::World;
 use crate::model::{Control, Model, cards};
 
@@ -20,6 +21,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/c/pay/{id}", web::get().to(checkout))
         .route("/c/pay/{id}", web::post().to(pay))
+        .route("/c/recover/{id}", web::get().to(recover))
         .route("/authenticate/{id}", web::get().to(challenge))
         .route("/authenticate/{id}", web::post().to(answer_challenge))
         .route("/receipts/{id}", web::get().to(receipt))
@@ -40,6 +42,8 @@ async fn stylesheet() -> HttpResponse {
 struct CheckoutPage {
     id: String,
     lines: Vec<LineView>,
+    /// What the button does: `Pay $10.00`, `Subscribe`, `Save card`.
+    action: String,
     total: String,
     email: String,
     card: String,
@@ -101,12 +105,22 @@ async fn pay(id: web::Path<String>, form: web::Form<PayForm>, shell: web::Data<S
         return show_checkout(&shell, &id, &form, body["error"]["message"].as_str().map(str::to_owned));
     }
     let next = match body["status"].as_str() {
-        Some("requires_action") => {
-            body["payment_intent"].as_str().map(|intent| format!("/authenticate/{intent}"))
-        }
+        Some("requires_action") => body["intent"].as_str().map(|intent| format!("/authenticate/{intent}")),
         _ => find_session(&shell, &id).and_then(|session| session.success_url()),
     };
     redirect(&next.unwrap_or_else(|| format!("/c/pay/{id}")))
+}
+
+/// The link in `after_expiration.recovery.url`.
+async fn recover(id: web::Path<String>, shell: web::Data<Shell>) -> HttpResponse {
+    let response = shell.control(Control::Recover { session: id.into_inner() });
+    let body: Value = serde_json::from_str(&response.body).unwrap_or_default();
+    match body["url"].as_str().filter(|_| response.status == 200) {
+        Some(url) => redirect(url),
+        None => {
+            message(StatusCode::GONE, "Too late", "This Checkout Session can no longer be recovered.", None)
+        }
+    }
 }
 
 fn find_session(shell: &Shell, id: &str) -> Option<CheckoutSession> {
@@ -161,6 +175,11 @@ impl CheckoutPage {
         Self {
             id: session.id.clone(),
             lines: lines.collect(),
+            action: match session.mode.as_str() {
+                "setup" => "Save card".to_owned(),
+                "subscription" => "Subscribe".to_owned(),
+                _ => format!("Pay {}", format_amount(session.amount(), &currency)),
+            },
             total: format_amount(session.amount(), &currency),
             email,
             card: form.number.clone(),
@@ -208,18 +227,36 @@ struct Onward {
 
 fn onward(shell: &Shell, id: &str) -> Option<Onward> {
     shell.read(|model, _| {
-        let intent = world_of(model, id)?.payment_intents.get(id)?;
+        let world = world_of(model, id)?;
+        if let Some(setup) = world.setup_intents.get(id) {
+            return Some(Onward {
+                amount: "nothing, to save the card".to_owned(),
+                waits: setup.status == SetupStatus::RequiresAction,
+                session: setup.checkout_session.clone(),
+                return_url: setup.return_url.clone(),
+                client_secret: setup.client_secret.clone(),
+            });
+        }
+        let intent = world.payment_intents.get(id)?;
         Some(Onward {
             amount: format_amount(intent.amount, &intent.currency),
             waits: intent.status == payment_intent::Status::RequiresAction,
-            session: match &intent.owner {
-                Some(Owner::CheckoutSession(session)) => Some(session.clone()),
-                _ => None,
-            },
+            session: intent.owner.as_ref().and_then(|owner| session_of(world, owner)),
             return_url: intent.return_url.clone(),
             client_secret: intent.client_secret.clone(),
         })
     })
+}
+
+/// The Checkout Session behind an intent, directly or through a subscription's invoice.
+fn session_of(world: &World, owner: &Owner) -> Option<String> {
+    match owner {
+        Owner::CheckoutSession(session) => Some(session.clone()),
+        Owner::Invoice(invoice) => {
+            let invoice = world.invoices.get(invoice)?;
+            world.subscriptions.get(&invoice.subscription)?.checkout_session.clone()
+        }
+    }
 }
 
 fn world_of<'a>(model: &'a Model, id: &str) -> Option<&'a World> {

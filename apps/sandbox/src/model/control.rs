@@ -9,7 +9,7 @@ use super::payment_intent::{self, Attempt, Status};
 use super::random::Random;
 use super::request::Response;
 use super::time::Time;
-use super::{Mode, Model, setup_intent};
+use super::{Mode, Model, setup_intent, webhook_endpoint};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Control {
@@ -25,9 +25,18 @@ pub enum Control {
         intent: String,
         outcome: Authenticate,
     },
+    /// Opens an expired Session's recovery.
+    Recover {
+        session: String,
+    },
     /// Sends an event again, to every endpoint that wants it.
     Resend {
         event: String,
+    },
+    /// Gives an endpoint a new secret; the old one signs along for a while.
+    RollSecret {
+        endpoint: String,
+        keep_millis: i64,
     },
     Clock(ClockCommand),
     /// Forgets everything but the endpoints that were configured from outside.
@@ -84,7 +93,16 @@ impl Model {
                 checkout_session::follow(&mut context, intent);
                 Ok((context.world.intent(intent), context.events))
             }
+            Control::Recover { session } => {
+                let mut context = self.context(self.mode_or_test(session), now, random);
+                checkout_session::recover(&mut context, session).map(|body| (body, Vec::new()))
+            }
             Control::Resend { event } => self.resend(event, now).map(|body| (body, Vec::new())),
+            Control::RollSecret { endpoint, keep_millis } => {
+                let mut context = self.context(self.mode_or_test(endpoint), now, random);
+                let until = now.plus_millis((*keep_millis).clamp(0, webhook_endpoint::ROLL_MILLIS_MAX));
+                webhook_endpoint::roll(&mut context, endpoint, until).map(|body| (body, Vec::new()))
+            }
             Control::Clock(command) => {
                 self.move_clock(*command, wall, random);
                 Ok((self.render_clock(wall), Vec::new()))

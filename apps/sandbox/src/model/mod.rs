@@ -40,6 +40,7 @@ pub mod params;
 pub mod payment_intent;
 pub mod payment_method;
 pub mod payout;
+pub mod price;
 pub mod product;
 pub mod random;
 pub mod refund;

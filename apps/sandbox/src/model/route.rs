@@ -8,7 +8,7 @@ use super::params::Params;
 use super::request::Method::{self, Delete, Get, Post};
 use super::{
     account, balance_transaction, billing_portal, charge, checkout_session, customer, dispute, event,
-    invoice, payment_intent, payment_method, payout, product, refund, setup_intent, subscription,
+    invoice, payment_intent, payment_method, payout, price, product, refund, setup_intent, subscription,
     webhook_endpoint,
 };
 
@@ -73,10 +73,10 @@ pub const ROUTES: &[Route] = &[
     route(Get, "/v1/products/{}", product::retrieve),
     route(Post, "/v1/products/{}", product::update),
     route(Delete, "/v1/products/{}", product::delete),
-    route(Post, "/v1/prices", product::create_price),
-    route(Get, "/v1/prices", product::list_prices),
-    route(Get, "/v1/prices/{}", product::retrieve_price),
-    route(Post, "/v1/prices/{}", product::update_price),
+    route(Post, "/v1/prices", price::create),
+    route(Get, "/v1/prices", price::list),
+    route(Get, "/v1/prices/{}", price::retrieve),
+    route(Post, "/v1/prices/{}", price::update),
     route(Post, "/v1/setup_intents", setup_intent::create),
     route(Get, "/v1/setup_intents", setup_intent::list),
     route(Get, "/v1/setup_intents/{}", setup_intent::retrieve),

@@ -143,6 +143,27 @@ pub fn list(context: &mut Context<'_>, _: &[&str], params: Params<'_>) -> ApiRes
     )
 }
 
+/// An old secret signs along for a day at most. Source: <https://docs.stripe.com/webhooks/signatures>.
+pub const ROLL_MILLIS_MAX: i64 = 24 * 3_600_000;
+
+/// Gives an endpoint a new secret, as the Dashboard does; the old ones end at `until`.
+///
+/// # Errors
+/// 404 for an endpoint that is not there.
+pub fn roll(context: &mut Context<'_>, id: &str, until: Time) -> ApiResult<Value> {
+    let text = format!("whsec_{}", context.random.text(32));
+    let (now, livemode) = (context.now, context.world.livemode);
+    let endpoint = alive(context, id)?;
+    endpoint.secrets.retain(|secret| secret.until.is_none_or(|until| until > now));
+    for secret in &mut endpoint.secrets {
+        secret.until = Some(secret.until.map_or(until, |known| known.min(until)));
+    }
+    endpoint.secrets.insert(0, Secret { text: text.clone(), until: None });
+    let mut body = endpoint.render(livemode);
+    body["secret"] = json!(text);
+    Ok(body)
+}
+
 fn alive<'a>(context: &'a mut Context<'_>, id: &str) -> ApiResult<&'a mut WebhookEndpoint> {
     if context.world.webhook_endpoints.get(id).is_none_or(|endpoint| endpoint.deleted) {
         return Err(context.no_such("webhook endpoint", id, "webhook_endpoint"));

@@ -193,3 +193,59 @@ async fn a_delayed_method_completes_the_session_first_and_pays_or_fails_later() 
     }
     rig.stop().await;
 }
+
+#[tokio::test]
+async fn the_hosted_page_saves_cards_and_subscribes_also_with_three_d_secure() {
+    let rig = Rig::start().await;
+    let price = "currency=usd&unit_amount=900&recurring[interval]=month&product_data[name]=Club";
+    let price = rig.post("/v1/prices", price).await.ok().id();
+    let customer = rig.post("/v1/customers", "email=a@example.com").await.ok().id();
+    let forms = [
+        (
+            format!("mode=setup&currency=usd&customer={customer}&success_url=https://shop.example/ok"),
+            "Save card",
+        ),
+        (
+            format!(
+                "mode=subscription&line_items[0][price]={price}&line_items[0][quantity]=1&success_url=https://shop.example/ok"
+            ),
+            "Subscribe",
+        ),
+    ];
+    for (form, action) in forms {
+        let open = rig.post("/v1/checkout/sessions", &form).await.ok().id();
+        let path = format!("/c/pay/{open}");
+        assert!(rig.get(&path).await.text.contains(action));
+        let challenge = rig.send(rig.form(&path, "email=a%40example.com&card=4000002500003155")).await;
+        let location =
+            challenge.header("Location").unwrap_or_else(|| panic!("{}", challenge.text)).to_owned();
+        assert!(rig.get(&location).await.text.contains("3-D Secure"));
+        let done = rig.send(rig.form(&location, "outcome=complete")).await;
+        assert_eq!(done.header("Location"), Some("https://shop.example/ok"), "{action}: {}", done.text);
+        assert_eq!(rig.get(&format!("/v1/checkout/sessions/{open}")).await.ok().body["status"], "complete");
+    }
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn an_expired_session_is_recovered_by_its_link() {
+    let rig = Rig::start().await;
+    let open = rig
+        .post("/v1/checkout/sessions", &format!("{LINES}&after_expiration[recovery][enabled]=true"))
+        .await
+        .ok()
+        .id();
+    assert_eq!(rig.get(&format!("/c/recover/{open}")).await.status, 410);
+    let expired = rig.post(&format!("/v1/checkout/sessions/{open}/expire"), "").await.ok();
+    let link = expired.body["after_expiration"]["recovery"]["url"].as_str().unwrap();
+    let path = link.strip_prefix(rig.url()).unwrap();
+    let fresh = rig.get(path).await;
+    let fresh = fresh.header("Location").unwrap().rsplit('/').next().unwrap().to_owned();
+    let session = rig.get(&format!("/v1/checkout/sessions/{fresh}")).await.ok();
+    assert_eq!(
+        (&session.body["recovered_from"], &session.body["amount_total"]),
+        (&json!(open), &json!(3000))
+    );
+    pay(&rig, &fresh, json!({"card": "4242424242424242"})).await.ok();
+    rig.stop().await;
+}

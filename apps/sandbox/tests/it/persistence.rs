@@ -46,3 +46,65 @@ async fn a_busy_port_and_a_busy_folder_are_one_clear_line() {
     assert!(matches!(shared.err().unwrap(), StartError::Data { .. }));
     first.stop().await;
 }
+
+/// The program itself, to be killed.
+struct Program {
+    child: std::process::Child,
+    url: String,
+}
+
+impl Program {
+    fn start(folder: &std::path::Path) -> Self {
+        use std::io::BufRead;
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_paywright-sandbox"))
+            .args(["--bind", "127.0.0.1:0", "--data-dir"])
+            .arg(folder)
+            .env_remove("PAYWRIGHT_SANDBOX_RECORD")
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("Sandbox listening on ").unwrap().to_owned();
+        Self { child, url }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_kills_at_any_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut acknowledged = Vec::new();
+    for round in 0..4 {
+        let mut program = Program::start(folder.path());
+        let (url, http) = (program.url.clone(), http.clone());
+        let traffic = tokio::spawn(async move {
+            let mut ids = Vec::new();
+            loop {
+                let form = "amount=100&currency=usd&confirm=true&payment_method=pm_card_visa";
+                let request =
+                    http.post(format!("{url}/v1/payment_intents")).bearer_auth("sk_test_1").body(form);
+                let Ok(answer) = request.send().await else { return ids };
+                let Ok(text) = answer.text().await else { return ids };
+                let body: serde_json::Value = serde_json::from_str(&text).unwrap();
+                ids.push(body["id"].as_str().unwrap().to_owned());
+            }
+        });
+        tokio::time::sleep(std::time::Duration::from_millis(150 + round * 37)).await;
+        program.child.kill().unwrap();
+        acknowledged.extend(traffic.await.unwrap());
+    }
+    assert!(!acknowledged.is_empty());
+    let program = Program::start(folder.path());
+    for id in &acknowledged {
+        let request = http.get(format!("{}/v1/payment_intents/{id}", program.url)).bearer_auth("sk_test_1");
+        assert_eq!(request.send().await.unwrap().status(), 200, "{id} is lost");
+    }
+}

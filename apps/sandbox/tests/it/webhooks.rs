@@ -92,3 +92,25 @@ async fn endpoints_get_only_what_they_asked_for_and_tell_their_secret_once() {
     assert_eq!((narrow.received().len(), off.received().len()), (1, 0));
     rig.stop().await;
 }
+
+#[tokio::test]
+async fn while_a_secret_is_rolled_both_sign_and_later_only_the_new_one() {
+    let receiver = Receiver::start().await;
+    let rig = Rig::start().await;
+    let form = format!("url={}&enabled_events[]=payment_intent.created", receiver.url);
+    let endpoint = rig.post("/v1/webhook_endpoints", &form).await.ok();
+    let old = endpoint.body["secret"].as_str().unwrap().to_owned();
+    let path = format!("/_sandbox/webhook_endpoints/{}/roll", endpoint.id());
+    let rolled = rig.control(&path, &json!({"keep_old": "2h"})).await.ok();
+    let new = rolled.body["secret"].as_str().unwrap().to_owned();
+    rig.post("/v1/payment_intents", "amount=100&currency=usd").await.ok();
+    let both = receiver.wait_for(1).await.remove(0);
+    assert!(is_signed(&both, &old) && is_signed(&both, &new));
+    rig.advance("3h").await;
+    rig.post("/v1/payment_intents", "amount=100&currency=usd").await.ok();
+    let later = receiver.wait_for(2).await.remove(1);
+    assert!(!is_signed(&later, &old) && is_signed(&later, &new));
+    assert_eq!(rig.control(&path, &json!({"keep_old": "long"})).await.status, 400);
+    assert_eq!(rig.control("/_sandbox/webhook_endpoints/we_none/roll", &json!({})).await.status, 404);
+    rig.stop().await;
+}

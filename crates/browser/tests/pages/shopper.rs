@@ -197,7 +197,11 @@ async fn hostile_names_are_text_on_both_pages() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_fits_a_small_phone() {
     let shop = Shop::open(PHONE).await;
-    let long = format!("{} {}", "Donaudampfschifffahrtsgesellschaftskapitän".repeat(2), "for all seasons ".repeat(5));
+    let long = format!(
+        "{} {}",
+        "Donaudampfschifffahrtsgesellschaftskapitän".repeat(2),
+        "for all seasons ".repeat(5)
+    );
     let body = json!({"name": long, "unit_amount": 9_999_999, "currency": "usd"});
     let product = text(&shop.app.post("/v1/products", body).await.ok()["id"]);
     let body = json!({"currency": "usd", "items": [{"product": product, "quantity": 9}]});
@@ -234,5 +238,16 @@ async fn the_page_can_be_used_by_keyboard_alone_and_in_the_dark() {
     shop.browser.driver.active_element().await.unwrap().send_keys(thirtyfour::Key::Enter).await.unwrap();
     shop.browser.element("#number").await;
     shop.browser.look("dark-stripe").await;
+    shop.close().await;
+}
+
+/// The other tests rely on it: whatever a page's policy forbids is reported when the browser closes.
+#[tokio::test(flavor = "multi_thread")]
+#[should_panic(expected = "Content Security Policy")]
+async fn a_page_that_breaks_its_policy_does_not_pass() {
+    let shop = Shop::open(USUAL).await;
+    let inline = "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alert(1)>')";
+    shop.browser.script(inline).await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     shop.close().await;
 }

@@ -53,9 +53,10 @@ impl Standing {
     fn of(view: &OrderView) -> Self {
         let of = |name, headline, text, can_pay, settled| Self { name, headline, text, can_pay, settled };
         let order = &view.order;
-        let underway = view.payments.iter().any(|payment| {
-            matches!(payment.state, PaymentState::Processing | PaymentState::RequiresAction)
-        });
+        let underway = view
+            .payments
+            .iter()
+            .any(|payment| matches!(payment.state, PaymentState::Processing | PaymentState::RequiresAction));
         match order.state {
             OrderState::Pending | OrderState::PaymentProcessing if order.cancellation.is_some() => {
                 of("cancelling", "This order is being cancelled", "Please do not pay it.", false, false)
@@ -70,9 +71,13 @@ impl Standing {
             OrderState::Pending | OrderState::PaymentProcessing => {
                 of("unpaid", "Not paid yet", "You pay on Stripe's secure page.", true, false)
             }
-            OrderState::Authorized => {
-                of("authorized", "Your payment is reserved", "It is taken when your order ships.", false, false)
-            }
+            OrderState::Authorized => of(
+                "authorized",
+                "Your payment is reserved",
+                "It is taken when your order ships.",
+                false,
+                false,
+            ),
             OrderState::Paid => of("paid", "Paid, thank you", "We are preparing your order.", false, true),
             OrderState::FulfillmentStarted => {
                 of("paid", "Paid, thank you", "Your order is being prepared.", false, true)
@@ -103,7 +108,12 @@ fn render(app: &App, view: &OrderView, notice: Option<&'static str>, status: Sta
         lines: order.items.iter().map(line).collect(),
         total: order.total.to_string(),
         standing,
-        decline: view.declines.last().filter(|_| standing.can_pay).map(|decline| decline.refusal.message.clone()),
+        // Once another attempt is under way, the one before it does not matter.
+        decline: view
+            .declines
+            .last()
+            .filter(|_| standing.name == "unpaid")
+            .map(|decline| decline.refusal.message.clone()),
         notice,
         path: format!("/checkout/{}", order.token),
         test_mode: order.mode == paywright_domain::Mode::Test,
@@ -137,7 +147,9 @@ pub(super) async fn pay(
         Ok(url) => return Ok(see_other(&url)),
         // Paid, cancelled: the page says so.
         Err(StartPaymentError::Illegal(_)) => return Ok(see_other(&format!("/checkout/{}", path.as_str()))),
-        Err(StartPaymentError::InProgress) => "Another window is at this payment. Please try again in a moment.",
+        Err(StartPaymentError::InProgress) => {
+            "Another window is at this payment. Please try again in a moment."
+        }
         Err(error) => {
             let problem = Problem::from(error);
             tracing::warn!(order.id = %id, code = %problem, "a shopper could not start a payment");
@@ -187,7 +199,8 @@ pub(super) async fn state(app: web::Data<App>, path: web::Path<String>) -> Resul
 async fn find(app: &App, token: &str) -> Result<OrderView, Problem> {
     let well_formed = token.len() <= 64 && token.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let order = if well_formed { app.ports.store.order_by_token(token).await? } else { None };
-    let order = order.filter(|order| order.mode == app.settings.mode).ok_or_else(|| Problem::not_found("order"))?;
+    let order =
+        order.filter(|order| order.mode == app.settings.mode).ok_or_else(|| Problem::not_found("order"))?;
     let view = app.store.order_view(order.mode, order.id).await?;
     view.ok_or_else(|| Problem::not_found("order"))
 }
@@ -197,7 +210,9 @@ fn same_origin(request: &HttpRequest) -> Result<(), Problem> {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let fine = match (header("sec-fetch-site"), header("origin"), header("host")) {
         (Some(site), _, _) => matches!(site, "same-origin" | "none"),
-        (None, Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, origin)| origin == host),
+        (None, Some(origin), Some(host)) => {
+            origin.split_once("://").is_some_and(|(_, origin)| origin == host)
+        }
         (None, _, _) => true,
     };
     let problem = || Problem::new(StatusCode::FORBIDDEN, "cross_site", "Another site sent this form");
@@ -208,11 +223,12 @@ fn see_other(url: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, url)).finish()
 }
 
-/// The page's style and script, compiled in.
+/// The page's style, script and icon, compiled in.
 pub(super) async fn asset(name: web::Path<String>) -> Result<HttpResponse, Problem> {
     let (kind, text) = match name.as_str() {
         "checkout.css" => ("text/css; charset=utf-8", include_str!("../../../assets/checkout.css")),
         "checkout.js" => ("text/javascript; charset=utf-8", include_str!("../../../assets/checkout.js")),
+        "checkout.svg" => ("image/svg+xml", include_str!("../../../assets/checkout.svg")),
         _ => return Err(Problem::not_found("asset")),
     };
     Ok(HttpResponse::Ok()

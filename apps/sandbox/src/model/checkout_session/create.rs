@@ -7,7 +7,7 @@ use crate::model::context::Context;
 use crate::model::currency;
 use crate::model::error::{ApiError, ApiResult};
 use crate::model::params::Params;
-use crate::model::product;
+use crate::model::price;
 use crate::model::time::{DAY, MINUTE};
 use crate::model::timers::Due;
 
@@ -162,7 +162,7 @@ fn line(context: &mut Context<'_>, given: Params<'_>, at: &str, mode: &str) -> A
             .into());
     }
     let metadata = given.metadata()?;
-    let id = product::line_price(context, given, at)?;
+    let id = price::line_price(context, given, at)?;
     let price = context.world.prices.get(&id).expect("it was just resolved");
     if price.recurring.is_some() && mode == "payment" {
         let message = "You specified `payment` mode but passed a recurring price. Either switch to `subscription` mode or use only one-time prices.";

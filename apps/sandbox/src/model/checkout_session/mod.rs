@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 pub use create::create;
-pub use pay::{Authenticate, PayDetails, conclude, follow, follow_setup, pay};
+pub use pay::{Authenticate, PayDetails, conclude, follow, follow_setup, pay, recover};
 
 use super::context::Context;
 use super::error::{ApiError, ApiResult};

@@ -12,6 +12,8 @@ use crate::model::payment_intent::{self, Attempt, Owner, Status as IntentStatus}
 use crate::model::payment_method::BillingDetails;
 use crate::model::setup_intent::{self, SetupStatus};
 use crate::model::subscription;
+use crate::model::time::{DAY, Time};
+use crate::model::timers::Due;
 
 /// What the customer typed in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +117,7 @@ fn set_up(context: &mut Context<'_>, id: &str, given: &PayDetails) -> ApiResult<
     let mut body = context.world.session(id);
     if setup_intent::get(context, &intent)?.status == SetupStatus::RequiresAction {
         body["status"] = json!("requires_action");
+        body["intent"] = json!(intent);
     }
     Ok(body)
 }
@@ -157,6 +160,33 @@ pub fn conclude(context: &mut Context<'_>, intent: &str) {
     context.emit(&format!("checkout.session.async_payment_{outcome}"), &body);
 }
 
+/// A new Session with the lines of an expired one that offers its recovery.
+/// Source: <https://docs.stripe.com/payments/checkout/abandoned-carts>.
+///
+/// # Errors
+/// 400 when the Session offers none.
+pub fn recover(context: &mut Context<'_>, id: &str) -> ApiResult<Value> {
+    let session = get(context, id)?;
+    let now = context.now.seconds();
+    let offered = session.recovery.as_ref().and_then(|recovery| recovery["expires_at"].as_i64());
+    if session.status != Status::Expired || offered.is_none_or(|until| until < now) {
+        return Err(ApiError::refused("This Checkout Session cannot be recovered.").into());
+    }
+    let mut fresh = session.clone();
+    let prefix = if context.world.livemode { "cs_live" } else { "cs_test" };
+    fresh.id = format!("{prefix}_a1{}", context.random.text(56));
+    fresh.created = now;
+    fresh.status = Status::Open;
+    fresh.expires_at = now + DAY;
+    fresh.recovered_from = Some(id.to_owned());
+    fresh.recovery = None;
+    (fresh.payment_intent, fresh.setup_intent, fresh.subscription, fresh.invoice) = (None, None, None, None);
+    let (new, at) = (fresh.id.clone(), Time::from_seconds(fresh.expires_at));
+    context.world.checkout_sessions.insert(fresh);
+    context.world.timers.set(at, Due::SessionExpires(new.clone()));
+    Ok(context.world.session(&new))
+}
+
 /// A Session of mode setup is complete once its SetupIntent has succeeded.
 pub fn follow_setup(context: &mut Context<'_>, intent: &str) {
     let Some(intent) = context.world.setup_intents.get(intent) else { return };
@@ -182,6 +212,8 @@ fn answer_of(context: &Context<'_>, id: &str, intent: &str) -> Value {
     let mut body = context.world.session(id);
     if waits(context, intent) {
         body["status"] = json!("requires_action");
+        // The sandbox's own: which intent waits for the customer.
+        body["intent"] = json!(intent);
         body["next_action"] = context.world.intent(intent)["next_action"].take();
     }
     body

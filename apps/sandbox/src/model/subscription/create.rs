@@ -8,7 +8,7 @@ use crate::model::error::{ApiError, ApiResult};
 use crate::model::invoice::{self, Invoice, InvoiceLine, InvoiceStatus};
 use crate::model::metadata::Metadata;
 use crate::model::params::Params;
-use crate::model::product::{self, Recurring};
+use crate::model::price::{self, Recurring};
 use crate::model::time::{DAY, HOUR, Time};
 use crate::model::timers::Due;
 use crate::model::{customer, payment_method, setup_intent};
@@ -27,7 +27,7 @@ pub fn create(context: &mut Context<'_>, _: &[&str], params: Params<'_>) -> ApiR
     }
     let mut items = Vec::new();
     for (index, one) in given.into_iter().enumerate() {
-        let price = product::line_price(context, one, &format!("items[{index}]"))?;
+        let price = price::line_price(context, one, &format!("items[{index}]"))?;
         items.push(new_item(context, price, one.integer("quantity").unwrap_or(1), one.metadata()?));
     }
     let method = match params.text("default_payment_method") {

@@ -9,7 +9,7 @@ use crate::model::error::{ApiError, ApiResult};
 use crate::model::invoice;
 use crate::model::params::Params;
 use crate::model::payment_method;
-use crate::model::product;
+use crate::model::price;
 use crate::model::time::Time;
 use crate::model::timers::Due;
 
@@ -196,7 +196,7 @@ fn change_item(
         return Ok(());
     }
     if given.has("price") || given.has("price_data") {
-        fresh.items[place].price = product::line_price(context, given, at)?;
+        fresh.items[place].price = price::line_price(context, given, at)?;
     }
     if let Some(quantity) = given.integer("quantity") {
         fresh.items[place].quantity = quantity.clamp(0, 999_999);

@@ -2,7 +2,7 @@
 
 use time::{Date, Month, OffsetDateTime};
 
-use crate::model::product::Recurring;
+use crate::model::price::Recurring;
 use crate::model::time::DAY;
 
 /// The end of a period that begins at `start`. Months keep the anchor's day where they have it.
