@@ -85,7 +85,7 @@ impl Shell {
         let Some(key) = request.idempotency_key.as_ref().filter(|_| request.method == Method::Post) else {
             return Ok(None);
         };
-        let world = request.api_key.as_deref().and_then(|key| key.get(..8)).unwrap_or_default();
+        let world = request.api_key.as_deref().and_then(|key| key.get(3..7)).unwrap_or_default();
         let scoped = format!("{world} {key}");
         match self.lock().in_flight.begin(&scoped) {
             Ok(()) => Ok(Some(Held { shell: self, key: scoped })),
