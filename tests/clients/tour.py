@@ -101,6 +101,9 @@ def checkout():
     done = v1.checkout.sessions.retrieve(session.id, {"expand": ["payment_intent", "line_items"]})
     assert done.payment_intent.metadata["order"] == "2" and done.url is None
     refused(lambda: v1.checkout.sessions.expire(session.id), stripe.InvalidRequestError)
+    saved = v1.checkout.sessions.create({"mode": "setup", "currency": "usd", "success_url": "https://shop.example/"})
+    assert v1.checkout.sessions.expire(saved.id).status == "expired"
+    assert {one.id for one in v1.checkout.sessions.list().data} == {session.id, saved.id}
 
 
 def customers_and_subscriptions():
@@ -129,6 +132,85 @@ def customers_and_subscriptions():
     assert v1.customers.delete(customer.id).deleted
 
 
+def authorizations():
+    held = v1.payment_intents.create(
+        {"amount": 1000, "currency": "usd", "confirm": True, "capture_method": "manual", "payment_method": "pm_card_visa"}
+    )
+    assert v1.payment_intents.increment_authorization(held.id, {"amount": 1500}).amount_capturable == 1500
+    paid = v1.payment_intents.capture(held.id)
+    charge = v1.charges.list({"payment_intent": paid.id}).data[0]
+    assert charge.amount_captured == 1500
+    refund = v1.refunds.create({"charge": charge.id, "amount": 100})
+    assert v1.refunds.update(refund.id, {"metadata": {"a": "1"}}).metadata["a"] == "1"
+    refused(lambda: v1.refunds.cancel(refund.id), stripe.InvalidRequestError)
+    assert v1.refunds.list({"charge": charge.id}).data[0].id == refund.id
+    refused(lambda: v1.refunds.create({"charge": charge.id, "amount": 5000}), stripe.InvalidRequestError)
+
+
+def setup_intents():
+    intent = v1.setup_intents.create({"description": "for later"})
+    assert v1.setup_intents.update(intent.id, {"metadata": {"a": "1"}}).metadata["a"] == "1"
+    assert v1.setup_intents.confirm(intent.id, {"payment_method": "pm_card_visa"}).status == "succeeded"
+    other = v1.setup_intents.create()
+    assert v1.setup_intents.cancel(other.id).status == "canceled"
+    assert v1.setup_intents.retrieve(intent.id).status == "succeeded"
+    assert v1.setup_intents.list({"limit": 1}).data[0].id == other.id
+
+
+def catalogue():
+    product = v1.products.create({"name": "Tea", "metadata": {"a": "1"}})
+    price = v1.prices.create({"product": product.id, "currency": "eur", "unit_amount": 900})
+    assert v1.products.update(product.id, {"name": "Green tea"}).name == "Green tea"
+    assert v1.prices.update(price.id, {"nickname": "bag"}).nickname == "bag"
+    assert v1.products.retrieve(product.id).name == "Green tea" and v1.prices.retrieve(price.id).nickname == "bag"
+    assert product.id in {one.id for one in v1.products.list().data}
+    assert [one.id for one in v1.prices.list({"product": product.id}).data] == [price.id]
+    plain = v1.products.create({"name": "Nothing"})
+    assert v1.products.delete(plain.id).deleted
+
+
+def customers():
+    customer = v1.customers.create({"name": "A"})
+    assert v1.customers.retrieve(customer.id).name == "A" and v1.customers.list().data[0].id == customer.id
+    method = v1.payment_methods.attach("pm_card_mastercard", {"customer": customer.id})
+    assert v1.payment_methods.retrieve(method.id).card.brand == "mastercard"
+    assert v1.payment_methods.list({"customer": customer.id, "type": "card"}).data[0].id == method.id
+    assert v1.payment_methods.detach(method.id).customer is None
+    refused(lambda: v1.payment_methods.attach("pm_card_chargeDeclined", {"customer": customer.id}), stripe.CardError)
+
+
+def invoices():
+    customer = v1.customers.create({"email": "i@example.com"})
+    product = v1.products.create({"name": "Club"})
+    monthly = {"currency": "usd", "unit_amount": 700, "recurring": {"interval": "month"}, "product": product.id}
+    subscription = v1.subscriptions.create(
+        {
+            "customer": customer.id,
+            "items": [{"price_data": monthly}],
+            "payment_behavior": "default_incomplete",
+            "expand": ["latest_invoice.confirmation_secret"],
+        }
+    )
+    invoice = subscription.latest_invoice
+    assert subscription.status == "incomplete" and invoice.confirmation_secret.client_secret
+    refused(lambda: v1.invoices.finalize_invoice(invoice.id), stripe.InvalidRequestError)
+    assert v1.invoices.pay(invoice.id, {"payment_method": "pm_card_visa"}).status == "paid"
+    assert v1.invoices.retrieve(invoice.id).amount_paid == 700
+    assert v1.invoices.list({"subscription": subscription.id}).data[0].id == invoice.id
+    payment = v1.invoice_payments.list({"invoice": invoice.id}).data[0]
+    assert v1.invoice_payments.retrieve(payment.id).status == "paid"
+    assert v1.subscriptions.retrieve(subscription.id).status == "active"
+    assert v1.subscriptions.list({"customer": customer.id}).data[0].id == subscription.id
+
+
+def portal():
+    configuration = v1.billing_portal.configurations.create({"features": {"invoice_history": {"enabled": True}}})
+    changed = v1.billing_portal.configurations.update(configuration.id, {"default_return_url": "https://shop.example/"})
+    assert changed.default_return_url == "https://shop.example/"
+    assert v1.billing_portal.configurations.retrieve(configuration.id).id == configuration.id
+    assert configuration.id in {one.id for one in v1.billing_portal.configurations.list().data}
+
+
 def money():
     disputed = v1.payment_intents.create(
         {"amount": 2000, "currency": "usd", "confirm": True, "payment_method": "pm_card_createDispute"}
@@ -138,11 +220,23 @@ def money():
     v1.disputes.update(dispute.id, {"evidence": {"uncategorized_text": "winning_evidence"}})
     control("/_sandbox/clock", {"advance": "60s"})
     assert v1.disputes.retrieve(dispute.id).status == "won"
-    assert v1.balance_transactions.list({"type": "charge"}).data
+    refused(lambda: v1.disputes.close(dispute.id), stripe.InvalidRequestError)
+    other = v1.payment_intents.create(
+        {"amount": 2000, "currency": "usd", "confirm": True, "payment_method": "pm_card_createDispute"}
+    )
+    assert v1.disputes.close(v1.disputes.list({"payment_intent": other.id}).data[0].id).status == "lost"
+    rich = {"amount": 9000, "currency": "usd", "confirm": True, "payment_method": "pm_card_bypassPending"}
+    v1.payment_intents.create(rich)
+    control("/_sandbox/clock", {"advance": "5s"})
+    row = v1.balance_transactions.list({"type": "charge"}).data[0]
+    assert v1.balance_transactions.retrieve(row.id).net == row.amount - row.fee
+    by_hand = v1.payouts.create({"amount": 100, "currency": "usd"})
+    assert v1.payouts.retrieve(by_hand.id).status == "pending"
+    assert v1.payouts.cancel(by_hand.id).status == "canceled"
     control("/_sandbox/clock", {"advance": "96h"})
     payout = next(one for one in v1.payouts.list().data if one.automatic and one.currency == "usd")
     rows = v1.balance_transactions.list({"payout": payout.id, "limit": 100}).data
-    assert sum(row.net for row in rows) == payout.amount
+    assert sum(row.net for row in rows if row.type != "payout") == payout.amount
     assert v1.balance.retrieve().available and v1.accounts.retrieve_current().id.startswith("acct_")
 
 
@@ -163,6 +257,10 @@ def webhooks(server):
         stripe.SignatureVerificationError,
     )
     assert v1.events.retrieve(event.id).id == event.id
+    assert event.id in {one.id for one in v1.events.list({"type": "payment_intent.*", "delivery_success": True}).data}
+    assert "secret" not in v1.webhook_endpoints.retrieve(endpoint.id).to_dict()
+    assert v1.webhook_endpoints.list().data[0].id == endpoint.id
+    assert v1.webhook_endpoints.update(endpoint.id, {"disabled": True}).status == "disabled"
     assert v1.webhook_endpoints.delete(endpoint.id).deleted
 
 
@@ -175,6 +273,8 @@ def main():
     idempotency()
     checkout()
     customers_and_subscriptions()
+    for part in (authorizations, setup_intents, catalogue, customers, invoices, portal):
+        part()
     money()
     print(f"stripe-python {stripe.VERSION}: all is well")
 

@@ -35,6 +35,8 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Keys(commands::keys::Keys),
+    /// Prints the API's OpenAPI 3.1 description.
+    Openapi,
     /// The local Stripe alone.
     Sandbox(paywright_sandbox::cli::Args),
 }
@@ -45,8 +47,11 @@ impl Cli {
     /// # Errors
     /// One line for the terminal, see [`one_line`].
     pub fn run(self) -> anyhow::Result<()> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let command = self.command.unwrap_or(Command::Dev);
+        if let Command::Openapi = command {
+            return commands::openapi::run();
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         if let Command::Sandbox(args) = command {
             return runtime.block_on(paywright_sandbox::cli::run(args));
         }
@@ -58,7 +63,7 @@ impl Cli {
             Command::Worker => runtime.block_on(commands::serve::work(settings)),
             Command::Migrate => runtime.block_on(commands::migrate::run(settings)),
             Command::Keys(keys) => runtime.block_on(keys.run(settings)),
-            Command::Sandbox(_) => unreachable!("handled above"),
+            Command::Openapi | Command::Sandbox(_) => unreachable!("handled above"),
         }
     }
 }

@@ -34,6 +34,13 @@
     return element;
   }
 
+  /* What Stripe.js throws when a page uses it wrongly. */
+  function misuse(message) {
+    var error = new Error(message);
+    error.name = "IntegrationError";
+    return error;
+  }
+
   function Emitter() { this.listeners = {}; }
   Emitter.prototype.on = function (name, listener) {
     (this.listeners[name] = this.listeners[name] || []).push(listener);
@@ -69,7 +76,7 @@
   PaymentElement.prototype.mount = function (target) {
     var self = this;
     var host = typeof target === "string" ? document.querySelector(target) : target;
-    if (!host) throw new Error("The selector you specified (" + target + ") applies to no DOM elements that are currently on the page.");
+    if (!host) throw misuse("The selector you specified (" + target + ") applies to no DOM elements that are currently on the page.");
     var id = "sandbox-card-" + Math.random().toString(36).slice(2);
     var input = this.input = style(
       make("input", { id: id, type: "text", inputMode: "numeric", autocomplete: "off", placeholder: CARDS[0][0] }),
@@ -124,9 +131,10 @@
   function Elements(options) {
     this.options = options || {};
     this.made = {};
+    this.submitted = false;
   }
   Elements.prototype.create = function (kind, options) {
-    if (this.made[kind]) throw new Error("Can only create one Element of type " + kind + " through elements.create().");
+    if (this.made[kind]) throw misuse("Can only create one Element of type " + kind + " through elements.create().");
     return (this.made[kind] = new PaymentElement(kind, options));
   };
   Elements.prototype.getElement = function (kind) { return this.made[kind] || null; };
@@ -134,8 +142,9 @@
   Elements.prototype.fetchUpdates = function () { return Promise.resolve({}); };
   Elements.prototype.submit = function () {
     var element = this.made.payment || this.made.card;
-    if (!element) return Promise.reject(new Error("elements.submit() needs a mounted Payment Element."));
+    if (!element || !element.root) return Promise.reject(misuse("elements.submit() needs a mounted Payment Element."));
     var error = element.problem();
+    this.submitted = !error;
     return Promise.resolve(error ? { error: error } : { selectedPaymentMethod: "card" });
   };
 
@@ -166,7 +175,7 @@
 
   window.Stripe = function Stripe(key) {
     if (typeof key !== "string" || !/^pk_(test|live)_/.test(key)) {
-      throw new Error("Please call Stripe() with your publishable key. You used an empty string or a secret key.");
+      throw misuse("Please call Stripe() with your publishable key. You used an empty string or a secret key.");
     }
 
     function read(kind, secret) {
@@ -176,9 +185,15 @@
 
     function confirm(kind, result, options) {
       var secret = secretOf(options);
-      if (!secret) return Promise.reject(new Error("confirm needs a clientSecret."));
+      if (!secret) return Promise.reject(misuse("In order to confirm, pass `elements` with a clientSecret, or a `clientSecret`."));
       var element = options.elements && (options.elements.made.payment || options.elements.made.card);
       var parameters = options.confirmParams || {};
+      if (options.redirect !== "if_required" && !parameters.return_url) {
+        return Promise.reject(misuse("The `confirmParams.return_url` argument is required, unless `redirect` is \"if_required\"."));
+      }
+      if (options.elements && options.elements.options.mode && !options.elements.submitted) {
+        return Promise.reject(misuse("elements.submit() must be called before an intent that was created later is confirmed."));
+      }
       var id = String(secret).split("_secret_")[0];
       var path = "/v3/" + kind + "/" + encodeURIComponent(id);
       var billing = (parameters.payment_method_data && parameters.payment_method_data.billing_details) || {};
@@ -202,7 +217,7 @@
           var prefix = kind === "setup_intents" ? "setup_intent" : "payment_intent";
           url.searchParams.set(prefix, object.id);
           url.searchParams.set(prefix + "_client_secret", secret);
-          url.searchParams.set("redirect_status", "succeeded");
+          url.searchParams.set("redirect_status", object.status === "processing" ? "pending" : "succeeded");
           location.assign(url.toString());
           return new Promise(function () {});
         }
@@ -231,11 +246,14 @@
       retrieveSetupIntent: retrieve("setup_intents", "setupIntent"),
       handleNextAction: function (options) {
         var id = String(options.clientSecret).split("_secret_")[0];
+        var setup = id.indexOf("seti_") === 0;
         return challenge().then(function (outcome) {
-          return call("POST", "/v3/payment_intents/" + encodeURIComponent(id) + "/authenticate", {
-            key: key, client_secret: options.clientSecret, outcome: outcome
-          });
-        }).then(function (object) { return object.error ? { error: object.error } : { paymentIntent: object }; });
+          var path = (setup ? "/v3/setup_intents/" : "/v3/payment_intents/") + encodeURIComponent(id) + "/authenticate";
+          return call("POST", path, { key: key, client_secret: options.clientSecret, outcome: outcome });
+        }).then(function (object) {
+          if (object.error) return { error: object.error };
+          return setup ? { setupIntent: object } : { paymentIntent: object };
+        });
       },
       registerAppInfo: function () {},
       _sandbox: true

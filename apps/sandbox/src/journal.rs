@@ -1,7 +1,7 @@
 //! A journal of inputs: what was acknowledged to a client is there after any crash of the process.
 //!
-//! The model is deterministic, so its inputs are its state. On start the state is written as a snapshot
-//! and a new, empty journal begins; the snapshot names its journal, so a crash between the two does no harm.
+//! The model is deterministic, so its inputs are its state. A journal that has become long is replaced by a snapshot
+//! of the state and a new, empty journal; the snapshot names its journal, so a crash between the two does no harm.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -12,18 +12,33 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Input, Model, Time};
 
 /// One input, as it was applied.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Entry {
     wall: Time,
     entropy: u64,
     input: Input,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Snapshot {
     /// The journal that continues this snapshot.
     journal: u64,
     model: Model,
+}
+
+/// An entry that is being written.
+#[derive(Serialize)]
+struct EntryRef<'a> {
+    wall: Time,
+    entropy: u64,
+    input: &'a Input,
+}
+
+/// A snapshot that is being written: a state of hundreds of megabytes is not copied for it.
+#[derive(Serialize)]
+struct SnapshotRef<'a> {
+    journal: u64,
+    model: &'a Model,
 }
 
 /// An open journal.
@@ -39,6 +54,8 @@ pub(crate) struct Journal {
 
 /// A journal longer than this is replaced by a snapshot.
 const BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// A journal shorter than this goes on after a start: it is replayed in well under a second.
+const CONTINUED_MAX: u64 = 2 * 1024 * 1024;
 
 impl Journal {
     /// Rebuilds the state from a folder and begins a new journal in it.
@@ -49,10 +66,20 @@ impl Journal {
         fs::create_dir_all(folder)?;
         let lock = lock(folder)?;
         let (mut model, number) = read_snapshot(folder)?;
-        replay(&journal_path(folder, number), &mut model)?;
-        let file = begin(folder, number + 1, &model)?;
-        drop(fs::remove_file(journal_path(folder, number)));
-        let journal = Self { folder: folder.to_owned(), number: number + 1, file, bytes: 0, _lock: lock };
+        let path = journal_path(folder, number);
+        let bytes = replay(&path, &mut model)?;
+        // A short journal goes on, so that a large state is not written at each start.
+        let file = OpenOptions::new().append(true).open(&path).ok().filter(|_| bytes < CONTINUED_MAX);
+        let journal = match file {
+            Some(file) => Self { folder: folder.to_owned(), number, file, bytes, _lock: lock },
+            None => {
+                let file = begin(folder, number + 1, &model)?;
+                drop(fs::remove_file(path));
+                Self { folder: folder.to_owned(), number: number + 1, file, bytes: 0, _lock: lock }
+            }
+        };
+        // What is behind the last whole line was never acknowledged.
+        journal.file.set_len(journal.bytes)?;
         Ok((model, journal))
     }
 
@@ -61,7 +88,7 @@ impl Journal {
     /// # Errors
     /// When it could not be written; it must not be applied then.
     pub(crate) fn append(&mut self, input: &Input, wall: Time, entropy: u64) -> io::Result<()> {
-        let mut line = serde_json::to_vec(&Entry { wall, entropy, input: input.clone() })?;
+        let mut line = serde_json::to_vec(&EntryRef { wall, entropy, input })?;
         line.push(b'\n');
         self.bytes += line.len() as u64;
         self.file.write_all(&line)
@@ -108,9 +135,10 @@ fn snapshot_path(folder: &Path) -> PathBuf {
 }
 
 fn read_snapshot(folder: &Path) -> io::Result<(Model, u64)> {
-    match File::open(snapshot_path(folder)) {
-        Ok(file) => {
-            let snapshot: Snapshot = serde_json::from_reader(BufReader::new(file))?;
+    // From memory it is parsed several times faster than from a reader.
+    match fs::read(snapshot_path(folder)) {
+        Ok(bytes) => {
+            let snapshot: Snapshot = serde_json::from_slice(&bytes)?;
             Ok((snapshot.model, snapshot.journal))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((Model::default(), 0)),
@@ -118,24 +146,27 @@ fn read_snapshot(folder: &Path) -> io::Result<(Model, u64)> {
     }
 }
 
-fn replay(path: &Path, model: &mut Model) -> io::Result<()> {
+/// Applies a journal; answers how many of its bytes are whole lines.
+fn replay(path: &Path, model: &mut Model) -> io::Result<u64> {
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(error),
     };
     let mut reader = BufReader::new(file);
-    let mut line = Vec::new();
+    let (mut line, mut bytes) = (Vec::new(), 0);
     while reader.read_until(b'\n', &mut line)? > 0 {
         // A last line without its end was never acknowledged.
+        let length = line.len() as u64;
         if line.pop() != Some(b'\n') {
-            return Ok(());
+            return Ok(bytes);
         }
         let entry: Entry = serde_json::from_slice(&line)?;
         model.apply(&entry.input, entry.wall, entry.entropy);
         line.clear();
+        bytes += length;
     }
-    Ok(())
+    Ok(bytes)
 }
 
 /// Writes the snapshot beside the old one and swaps them; the new journal exists before it is named.
@@ -143,8 +174,8 @@ fn begin(folder: &Path, number: u64, model: &Model) -> io::Result<File> {
     let file =
         OpenOptions::new().create(true).write(true).truncate(true).open(journal_path(folder, number))?;
     let fresh = folder.join("sandbox.json.new");
-    let mut writer = io::BufWriter::new(File::create(&fresh)?);
-    serde_json::to_writer(&mut writer, &Snapshot { journal: number, model: model.clone() })?;
+    let mut writer = io::BufWriter::with_capacity(1024 * 1024, File::create(&fresh)?);
+    serde_json::to_writer(&mut writer, &SnapshotRef { journal: number, model })?;
     writer.into_inner().map_err(|error| error.into_error())?.sync_all()?;
     fs::rename(&fresh, snapshot_path(folder))?;
     Ok(file)

@@ -17,5 +17,6 @@ pub mod cli;
 mod http;
 mod journal;
 pub mod model;
+mod remote;
 
 pub use http::{Options, PresetEndpoint, Sandbox, StartError, start};

@@ -1,5 +1,7 @@
 //! `paywright-sandbox`: see `--help`.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -12,10 +14,16 @@ struct Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let command = Command::parse();
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,actix_server=warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    paywright_sandbox::cli::run(command.args).await
+    match paywright_sandbox::cli::run(command.args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("paywright-sandbox: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -27,7 +27,7 @@ use tokio::sync::Mutex;
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Enough for every test of a big machine at once, each with a small pool.
-const SERVER_CONNECTIONS_MAX: u16 = 200;
+const SERVER_CONNECTIONS_MAX: u16 = 600;
 const POOL_CONNECTIONS_MAX: u32 = 5;
 /// Older templates kept, for going back and forth between branches.
 const OLD_TEMPLATES_MAX: i64 = 5;

@@ -3,6 +3,7 @@
 pub(crate) mod dev;
 pub(crate) mod keys;
 pub(crate) mod migrate;
+pub(crate) mod openapi;
 pub(crate) mod serve;
 
 use anyhow::Context as _;

@@ -41,7 +41,8 @@ pub async fn caller(app: &App, request: &HttpRequest, scope: &str) -> Result<Cal
     if !secret.starts_with(&prefix) {
         return Err(unauthorized(&format!("this server takes {} keys ({prefix}...)", app.settings.mode)));
     }
-    let key = app.api_keys.find(secret).await?.ok_or_else(|| unauthorized("unknown or revoked API key"))?;
+    let key = app.api_keys.find(secret).await?.filter(|key| key.mode == app.settings.mode);
+    let key = key.ok_or_else(|| unauthorized("unknown or revoked API key"))?;
     if !key.may(scope) {
         let problem = Problem::new(StatusCode::FORBIDDEN, "missing_scope", "The key may not do this");
         return Err(problem.detail(format!("this needs the scope {scope}")));

@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod body;
 pub mod idempotent;
+pub mod openapi;
 pub mod present;
 pub mod problem;
 pub mod routes;

@@ -8,10 +8,14 @@ use paywright_domain::{
 };
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use utoipa::ToSchema;
+
+use super::openapi::words;
 
 /// A list, as every list route answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct List<T> {
+    #[schema(schema_with = words::list)]
     object: &'static str,
     data: Vec<T>,
     has_more: bool,
@@ -25,17 +29,24 @@ impl<T> List<T> {
 }
 
 /// A product. Its amount is in minor units of its currency.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Product)]
 pub struct ProductJson {
+    #[schema(value_type = words::ProductId)]
     id: String,
+    #[schema(schema_with = words::product)]
     object: &'static str,
+    #[schema(value_type = words::Mode)]
     mode: String,
     name: String,
     unit_amount: u64,
+    #[schema(value_type = words::Currency)]
     currency: String,
     active: bool,
+    #[schema(value_type = words::Metadata)]
     metadata: Metadata,
     version: u32,
+    #[schema(format = DateTime)]
     created_at: String,
 }
 
@@ -57,14 +68,22 @@ impl From<&Product> for ProductJson {
 }
 
 /// An order with all its parts. Its amounts are in minor units of its currency.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Order)]
 pub struct OrderJson {
+    #[schema(value_type = words::OrderId)]
     id: String,
+    #[schema(schema_with = words::order)]
     object: &'static str,
+    #[schema(value_type = words::Mode)]
     mode: String,
+    #[schema(value_type = words::OrderState)]
     state: String,
+    #[schema(required, value_type = Option<words::CustomerId>)]
     customer: Option<String>,
+    #[schema(required, format = "email")]
     customer_email: Option<String>,
+    #[schema(value_type = words::Currency)]
     currency: String,
     amount_total: u64,
     amount_captured: u64,
@@ -74,19 +93,29 @@ pub struct OrderJson {
     payments: Vec<PaymentJson>,
     // Refunds and disputes are rows of their own once this version learns to make and hear of them; refunds made in
     // Stripe's dashboard show in the amounts.
+    #[schema(schema_with = words::none_yet)]
     refunds: [(); 0],
+    #[schema(schema_with = words::none_yet)]
     disputes: [(); 0],
+    #[schema(required)]
     cancellation: Option<CancellationJson>,
+    #[schema(required)]
     shipment: Option<ShipmentJson>,
+    #[schema(value_type = words::Metadata)]
     metadata: Metadata,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     expires_at: String,
     version: u32,
+    #[schema(format = "uri")]
     checkout_url: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OrderItem)]
 struct ItemJson {
+    #[schema(value_type = words::ProductId)]
     product: String,
     name: String,
     unit_amount: u64,
@@ -94,44 +123,62 @@ struct ItemJson {
     amount_total: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Cancellation)]
 struct CancellationJson {
+    #[schema(value_type = words::WhyCancelled)]
     reason: String,
     /// Whether the order is cancelled, rather than being about to be.
     done: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Shipment)]
 struct ShipmentJson {
     carrier: String,
+    #[schema(required)]
     tracking: Option<String>,
 }
 
 /// A payment.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Payment)]
 pub struct PaymentJson {
+    #[schema(value_type = words::PaymentId)]
     id: String,
+    #[schema(schema_with = words::payment)]
     object: &'static str,
+    #[schema(value_type = words::Mode)]
     mode: String,
+    #[schema(value_type = words::OrderId)]
     order: String,
+    #[schema(value_type = words::PaymentState)]
     state: String,
+    #[schema(value_type = words::Channel)]
     channel: String,
+    #[schema(value_type = words::Currency)]
     currency: String,
     amount: u64,
     amount_capturable: u64,
     amount_captured: u64,
     amount_refunded: u64,
+    #[schema(required)]
     stripe_payment_intent: Option<String>,
+    #[schema(required)]
     stripe_checkout_session: Option<String>,
     declines: Vec<DeclineJson>,
+    #[schema(format = DateTime)]
     created_at: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Decline)]
 struct DeclineJson {
     code: String,
+    #[schema(required)]
     decline_code: Option<String>,
     message: String,
+    #[schema(format = DateTime)]
     at: String,
 }
 
@@ -189,7 +236,8 @@ impl ItemJson {
 }
 
 impl PaymentJson {
-    fn new(payment: &Payment, declines: &[Decline]) -> Self {
+    /// The payment with those of the declines that are its own.
+    pub fn new(payment: &Payment, declines: &[Decline]) -> Self {
         Self {
             id: payment.id.to_string(),
             object: "payment",
@@ -225,17 +273,24 @@ impl DeclineJson {
 }
 
 /// One line of the timeline.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TimelineEntry)]
 pub struct EntryJson {
+    #[schema(format = DateTime)]
     at: String,
     subject: String,
+    #[schema(required, value_type = Option<words::PaymentId>)]
     payment: Option<String>,
     event: String,
+    #[schema(required)]
     from: Option<String>,
+    #[schema(required)]
     to: Option<String>,
     actor: String,
     cause: String,
+    #[schema(required)]
     stripe_event: Option<String>,
+    #[schema(required)]
     stripe_request_id: Option<String>,
     detail: BTreeMap<String, String>,
 }
@@ -259,11 +314,14 @@ impl From<TimelineEntry> for EntryJson {
 }
 
 /// `GET /v1/config`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Config)]
 pub struct ConfigJson {
     /// Test or live.
+    #[schema(value_type = words::Mode)]
     pub mode: String,
     /// For Stripe.js; public.
+    #[schema(required)]
     pub publishable_key: Option<String>,
 }
 

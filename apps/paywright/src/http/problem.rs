@@ -7,39 +7,86 @@ use paywright_domain::{
     usecase::{AdvanceOrderError, CancelOrderError, ErrorKind, PlaceOrderError, StartPaymentError},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Every code that a route of the API answers with its status, and what it means to a client.
+pub const CATALOGUE: [(u16, &str, &str); 19] = [
+    (400, "malformed_json", "The body is not JSON."),
+    (400, "unreadable_body", "The body broke off."),
+    (400, "malformed_idempotency_key", "The key is empty, too long, or not visible ASCII."),
+    (400, "bad_signature", "The event is not signed with our webhook secret, or too old."),
+    (401, "unauthorized", "No API key, an unknown or revoked one, or one of the other mode."),
+    (403, "missing_scope", "The key may not do this."),
+    (404, "not_found", "There is no such thing; also if it is of the other mode."),
+    (408, "body_too_slow", "The body did not come within 10 seconds."),
+    (409, "illegal_transition", "The state does not allow this; `from`, `event` and `allowed` say why."),
+    (409, "payment_under_way", "The payment cannot be ended now: it is being processed."),
+    (409, "payment_in_progress", "Another request is at this payment; try again."),
+    (409, "idempotency_key_in_use", "The first request with this key still runs; try again."),
+    (413, "body_too_large", "The body has more than 256 KiB, or an event more than 1 MiB."),
+    (415, "unsupported_media_type", "The body is not `application/json`."),
+    (422, "invalid_request", "A field is wrong; `errors` names it. Nothing was done."),
+    (422, "idempotency_key_reused", "The key was used for another request. Nothing was done."),
+    (500, "internal", "Something is wrong on our side."),
+    (502, "payment_refused", "Stripe refused to create the payment."),
+    (
+        503,
+        "unavailable",
+        "The database or Stripe did not answer. Nothing is lost; send the same request again.",
+    ),
+];
 
 /// One error answer. Boxed, since it travels in every `Result` of every route.
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
 pub struct Problem(Box<Fields>);
 
-#[derive(Debug, Clone, Serialize)]
-struct Fields {
+/// An error (RFC 9457). `code` is stable; `title` and `detail` are for people and may change.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Fields {
     /// `urn:paywright:problem:{code}`.
     #[serde(rename = "type")]
+    #[schema(pattern = "^urn:paywright:problem:[a-z_]+$")]
     kind: String,
+    /// What kind of problem it is.
     title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// What a program should look at.
+    #[schema(pattern = "^[a-z_]+$")]
     code: &'static str,
+    /// About this case.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     detail: Option<String>,
+    /// The wrong fields.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
     errors: Vec<FieldError>,
+    /// The state that does not allow it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     from: Option<&'static str>,
+    /// What the state does not allow.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     event: Option<&'static str>,
+    /// What it would allow.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     allowed: Option<Vec<&'static str>>,
     #[serde(skip)]
     retry_after_s: Option<u64>,
 }
 
 /// Which field is wrong, and why.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 struct FieldError {
     /// The field as a path: `items[0].quantity`.
     field: String,
+    /// What is wrong with it.
     detail: String,
 }
 

@@ -28,7 +28,7 @@ fn routes() -> Vec<(&'static str, String, &'static str)> {
     routes
 }
 
-/// Covers: fault 130, fault 133, I34.
+/// Covers: fault 133, I34.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_good_key_every_route_is_closed_whatever_the_body() {
     let app = TestApp::start().await;
@@ -86,7 +86,7 @@ async fn without_a_good_key_every_route_is_closed_whatever_the_body() {
     app.stop().await;
 }
 
-/// Covers: fault 132, fault 133.
+/// Covers: fault 132 (the part about scopes), fault 133.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_may_do_what_its_scopes_say_and_nothing_else() {
     let app = TestApp::start().await;

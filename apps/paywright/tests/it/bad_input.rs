@@ -703,7 +703,7 @@ async fn strange_but_legal_texts_come_back_as_they_went() {
     app.stop().await;
 }
 
-/// Covers: fault 47, fault 119.
+/// Covers: fault 47, fault 119 (the part about slow clients).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_body_and_a_slow_head_are_given_up() {
     let app = TestApp::start().await;

@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
-use futures::future::join_all;
+use futures::{StreamExt as _, future::join_all, stream};
 use nix::sys::signal::Signal;
 use paywright_postgres::{PoolOptions, Postgres, TestDb};
 use paywright_sandbox::{PresetEndpoint, Sandbox};
@@ -544,7 +544,7 @@ async fn two_servers_and_two_workers_share_one_database() {
         let paid = timeline["data"].as_array().unwrap().iter().filter(|entry| entry["to"] == "paid").count();
         assert_eq!(paid, 1, "{timeline:#}");
     };
-    join_all((0..30).map(|_| buy())).await;
+    stream::iter(0..30).map(|_| buy()).buffer_unordered(8).collect::<Vec<()>>().await;
     for process in processes {
         let ended = process.terminate().await;
         assert!(ended.status.success() && !ended.stderr.contains("ERROR"), "{ended:?}");

@@ -28,7 +28,7 @@ async fn stored(app: &TestApp) -> String {
     stored.rsplit_once(' ').unwrap().0.to_owned()
 }
 
-/// Covers: fault 100, I17, I30.
+/// Covers: fault 104, fault 105, I17, I30.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_request_under_the_same_key_gives_the_same_answer_on_every_route() {
     let app = TestApp::start().await;
@@ -163,7 +163,7 @@ async fn twenty_parallel_requests_under_one_key_place_one_order() {
     app.stop().await;
 }
 
-/// Covers: D-5.
+/// Covers: I17.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_body_leaves_its_key_free_for_the_corrected_one() {
     let app = TestApp::start().await;
@@ -179,7 +179,7 @@ async fn a_refused_body_leaves_its_key_free_for_the_corrected_one() {
     app.stop().await;
 }
 
-/// Covers: fault 1, fault 29, I17.
+/// Covers: I17.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_may_change_by_itself_is_not_bound_to_the_key() {
     let app = TestApp::start().await;
@@ -206,7 +206,7 @@ async fn an_answer_that_may_change_by_itself_is_not_bound_to_the_key() {
     app.stop().await;
 }
 
-/// Covers: fault 125, I26, D-2.
+/// Covers: fault 125, D-2.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_client_began_before_it_hung_up_is_found_by_its_repeat() {
     let app = TestApp::start().await;

@@ -7,6 +7,7 @@ mod binary;
 mod flows;
 mod idempotency;
 mod kill;
+mod openapi;
 mod pages;
 mod process;
 mod races;

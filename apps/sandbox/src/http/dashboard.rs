@@ -39,13 +39,34 @@ const KINDS: &[(&str, &str)] = &[
     ("charges", "Charges"),
     ("refunds", "Refunds"),
     ("disputes", "Disputes"),
+    ("setup_intents", "Saved cards"),
+    ("subscriptions", "Subscriptions"),
+    ("invoices", "Invoices"),
     ("customers", "Customers"),
     ("products", "Products"),
     ("prices", "Prices"),
     ("balance_transactions", "Balance transactions"),
+    ("payouts", "Payouts"),
     ("webhook_endpoints", "Webhook endpoints"),
     ("events", "Events"),
 ];
+
+/// The navigation, and which of its pages is shown.
+struct Menu {
+    kinds: &'static [(&'static str, &'static str)],
+    here: &'static str,
+}
+
+impl Menu {
+    fn at(here: &'static str) -> Self {
+        Self { kinds: KINDS, here }
+    }
+
+    /// What marks the current page, for eyes and for screen readers.
+    fn mark(&self, name: &str) -> &'static str {
+        if self.here == name { "page" } else { "false" }
+    }
+}
 
 struct Line {
     id: String,
@@ -58,8 +79,9 @@ struct Line {
 impl Line {
     fn of(object: &Value) -> Self {
         let text = |name: &str| object[name].as_str().unwrap_or_default().to_owned();
-        let amount =
-            object["amount"].as_i64().or(object["amount_total"].as_i64()).or(object["unit_amount"].as_i64());
+        let amount = ["amount", "amount_total", "unit_amount", "total"]
+            .into_iter()
+            .find_map(|name| object[name].as_i64());
         let what = ["type", "description", "email", "name", "url", "reason"]
             .into_iter()
             .map(text)
@@ -95,6 +117,10 @@ fn lines(world: &World, kind: &str) -> Option<Vec<Line>> {
         "charges" => ids(&world.charges),
         "refunds" => ids(&world.refunds),
         "disputes" => ids(&world.disputes),
+        "setup_intents" => ids(&world.setup_intents),
+        "subscriptions" => ids(&world.subscriptions),
+        "invoices" => ids(&world.invoices),
+        "payouts" => ids(&world.payouts),
         "customers" => ids(&world.customers),
         "products" => ids(&world.products),
         "prices" => ids(&world.prices),
@@ -121,7 +147,7 @@ impl View {
 #[derive(Template)]
 #[template(path = "home.html")]
 struct HomePage {
-    kinds: &'static [(&'static str, &'static str)],
+    menu: Menu,
     now: String,
     frozen: bool,
     moved: bool,
@@ -135,7 +161,7 @@ async fn home(shell: web::Data<Shell>) -> HttpResponse {
     let page = shell.read(|model, wall| {
         let world = model.world(Mode::Test);
         HomePage {
-            kinds: KINDS,
+            menu: Menu::at("home"),
             now: when(model.clock.at(wall)),
             frozen: model.clock.is_frozen(),
             moved: model.clock.offset_millis(wall).abs() > 1_000,
@@ -157,16 +183,18 @@ async fn home(shell: web::Data<Shell>) -> HttpResponse {
 #[derive(Template)]
 #[template(path = "list.html")]
 struct ListPage {
-    kinds: &'static [(&'static str, &'static str)],
+    menu: Menu,
     title: &'static str,
     lines: Vec<Line>,
 }
 
 async fn list(kind: web::Path<String>, view: web::Query<View>, shell: web::Data<Shell>) -> HttpResponse {
     let found = shell.read(|model, _| lines(model.world(view.mode()), &kind));
-    let title = KINDS.iter().find(|(name, _)| *name == kind.as_str()).map(|(_, title)| *title);
-    match found.zip(title) {
-        Some((lines, title)) => html(StatusCode::OK, &ListPage { kinds: KINDS, title, lines }, &[]),
+    let known = KINDS.iter().find(|(name, _)| *name == kind.as_str());
+    match found.zip(known) {
+        Some((lines, (name, title))) => {
+            html(StatusCode::OK, &ListPage { menu: Menu::at(name), title, lines }, &[])
+        }
         None => message(StatusCode::NOT_FOUND, "Not found", "There is no such list.", None),
     }
 }
@@ -174,7 +202,7 @@ async fn list(kind: web::Path<String>, view: web::Query<View>, shell: web::Data<
 #[derive(Template)]
 #[template(path = "object.html")]
 struct ObjectPage {
-    kinds: &'static [(&'static str, &'static str)],
+    menu: Menu,
     id: String,
     json: String,
     is_event: bool,
@@ -188,7 +216,7 @@ async fn object(id: web::Path<String>, shell: web::Data<Shell>) -> HttpResponse 
         let object = world.find(&id)?;
         let about = newest_about(world, &id);
         Some(ObjectPage {
-            kinds: KINDS,
+            menu: Menu::at(""),
             id: id.clone(),
             json: serde_json::to_string_pretty(&object).unwrap_or_default(),
             is_event: object["object"] == "event",
@@ -215,7 +243,7 @@ fn newest_about(world: &World, id: &str) -> Vec<Line> {
 #[derive(Template)]
 #[template(path = "deliveries.html")]
 struct DeliveriesPage {
-    kinds: &'static [(&'static str, &'static str)],
+    menu: Menu,
     attempts: Vec<AttemptView>,
     waiting: Vec<(String, String, u32)>,
 }
@@ -249,7 +277,7 @@ async fn deliveries(view: web::Query<View>, shell: web::Data<Shell>) -> HttpResp
         });
         let waiting = deliveries.waiting().take(ROWS);
         DeliveriesPage {
-            kinds: KINDS,
+            menu: Menu::at("deliveries"),
             attempts: attempts.collect(),
             waiting: waiting.map(|(at, event, _, count)| (when(at), event.to_owned(), count)).collect(),
         }
@@ -260,7 +288,7 @@ async fn deliveries(view: web::Query<View>, shell: web::Data<Shell>) -> HttpResp
 #[derive(Template)]
 #[template(path = "faults.html")]
 struct FaultsPage {
-    kinds: &'static [(&'static str, &'static str)],
+    menu: Menu,
     rules: Vec<(String, String)>,
     error: Option<String>,
     examples: &'static [&'static str],
@@ -284,7 +312,7 @@ fn show_faults(shell: &Shell, error: Option<String>) -> HttpResponse {
     let rules = rendered["data"].as_array().into_iter().flatten();
     let rules =
         rules.map(|rule| (rule["id"].as_str().unwrap_or_default().to_owned(), rule.to_string())).collect();
-    html(StatusCode::OK, &FaultsPage { kinds: KINDS, rules, error, examples: EXAMPLES }, &[])
+    html(StatusCode::OK, &FaultsPage { menu: Menu::at("faults"), rules, error, examples: EXAMPLES }, &[])
 }
 
 #[derive(Deserialize)]

@@ -310,9 +310,8 @@ async fn answer_challenge(
 fn with_outcome(url: &str, intent: &str, secret: &str, paid: bool) -> String {
     let joint = if url.contains('?') { '&' } else { '?' };
     let status = if paid { "succeeded" } else { "failed" };
-    format!(
-        "{url}{joint}payment_intent={intent}&payment_intent_client_secret={secret}&redirect_status={status}"
-    )
+    let kind = if intent.starts_with("seti_") { "setup_intent" } else { "payment_intent" };
+    format!("{url}{joint}{kind}={intent}&{kind}_client_secret={secret}&redirect_status={status}")
 }
 
 // ---------------------------------------------------------------- receipts

@@ -104,6 +104,7 @@ impl Shell {
             journal.replace(&model)?;
         }
         core.model = model;
+        core.struck.clear();
         core.apply(&Input::Configure { settings, presets: Vec::new() });
         drop(core);
         self.wake.notify_one();
@@ -146,7 +147,10 @@ impl Shell {
         for (mode, outgoing) in due {
             match outgoing {
                 Ok(outgoing) => taken.extend(core.strike(mode, outgoing).map(|outgoing| (mode, outgoing))),
-                Err(delivery) => drop(core.apply(&Input::Abandon { mode, delivery })),
+                Err(delivery) => {
+                    core.struck.remove(&(mode, delivery));
+                    core.apply(&Input::Abandon { mode, delivery });
+                }
             }
         }
         core.sending.extend(taken.iter().map(|(mode, outgoing)| (*mode, outgoing.delivery)));
@@ -202,6 +206,9 @@ impl Core {
                 }
                 _ => continue,
             };
+            if matches!(blow, Blow::Lose { .. }) {
+                self.struck.remove(&(mode, delivery));
+            }
             self.apply(&Input::Strike { mode, delivery, blow });
             return None;
         }

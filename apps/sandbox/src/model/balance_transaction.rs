@@ -199,10 +199,10 @@ pub fn retrieve(context: &mut Context<'_>, ids: &[&str], _: Params<'_>) -> ApiRe
 pub fn list(context: &mut Context<'_>, _: &[&str], params: Params<'_>) -> ApiResult<Value> {
     let world = &*context.world;
     let matches = |name: &str, value: &str| params.text(name).is_none_or(|wanted| wanted == value);
-    // A refund's rows are found by its charge as well as by the refund.
+    // A refund's rows are found by its charge as well as by the refund; a dispute finds none.
     let source = |booked: &BalanceTransaction| {
         params.text("source").is_none_or(|wanted| {
-            booked.source == wanted
+            (booked.source == wanted && !world.disputes.contains(wanted))
                 || world.refunds.get(&booked.source).is_some_and(|refund| refund.charge == wanted)
         })
     };

@@ -13,13 +13,15 @@ use super::list::{self, Page};
 use super::metadata::Metadata;
 use super::params::Params;
 use super::table::Row;
-use super::time::DAY;
+use super::time::{DAY, HOUR};
 use super::timers::Due;
 use super::world::World;
 
 /// How long an authorization of a card holds, by default.
 /// Source: <https://docs.stripe.com/payments/place-a-hold-on-a-payment-method>.
-pub const HOLD_SECONDS: i64 = 7 * DAY;
+const HOLD_SECONDS: i64 = 7 * DAY;
+/// A Visa authorization that the merchant began, without its holder, ends earlier.
+const VISA_OFF_SESSION_HOLD_SECONDS: i64 = 4 * DAY + 18 * HOUR;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -202,7 +204,11 @@ pub fn create(
     let ok = failure.is_none();
     let delayed = ok && method.card().delayed.is_some();
     let captures_now = ok && !delayed && intent.captures_automatically();
-    let capture_before = (ok && !captures_now && !delayed).then(|| context.now.seconds() + HOLD_SECONDS);
+    let hold = match (intent.off_session, method.card().brand) {
+        (true, "visa") => VISA_OFF_SESSION_HOLD_SECONDS,
+        _ => HOLD_SECONDS,
+    };
+    let capture_before = (ok && !captures_now && !delayed).then(|| context.now.seconds() + hold);
     let mut card = method.card_facts();
     let more = json!({
         "amount_authorized": ok.then_some(intent.amount),

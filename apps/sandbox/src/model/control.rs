@@ -126,8 +126,10 @@ impl Model {
         let kind = event.kind.clone();
         let wanting = world.webhook_endpoints.iter().filter(|endpoint| endpoint.wants(&kind));
         let endpoints: Vec<String> = wanting.map(|endpoint| endpoint.id.clone()).collect();
-        event.pending += endpoints.len();
-        event.addressed = event.addressed.max(endpoints.len());
+        if event.addressed == 0 {
+            event.undelivered.clone_from(&endpoints);
+            event.addressed = endpoints.len();
+        }
         for endpoint in &endpoints {
             world.deliveries.plan(id, endpoint, now, true);
         }

@@ -89,10 +89,14 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
-    /// Plans the delivery of an event to each endpoint that wants it; answers to how many.
-    pub fn address(&mut self, event: &Event, endpoints: &Table<WebhookEndpoint>, now: Time) -> usize {
+    /// Plans the delivery of an event to each endpoint that wants it; answers which those are.
+    pub fn address(&mut self, event: &Event, endpoints: &Table<WebhookEndpoint>, now: Time) -> Vec<String> {
         let wanting = endpoints.iter().filter(|endpoint| endpoint.wants(&event.kind));
-        wanting.map(|endpoint| self.plan(&event.id, &endpoint.id, now, false)).count()
+        let wanting: Vec<String> = wanting.map(|endpoint| endpoint.id.clone()).collect();
+        for endpoint in &wanting {
+            self.plan(&event.id, endpoint, now, false);
+        }
+        wanting
     }
 
     /// Plans one more attempt, whatever came of the earlier ones.
@@ -144,13 +148,13 @@ impl Deliveries {
     }
 
     /// Ends a delivery without an attempt.
-    pub fn abandon(&mut self, number: u64) -> Option<String> {
-        let delivery = self.open.remove(&number)?;
-        self.queue.remove(&(delivery.due, number));
-        Some(delivery.event)
+    pub fn abandon(&mut self, number: u64) {
+        if let Some(delivery) = self.open.remove(&number) {
+            self.queue.remove(&(delivery.due, number));
+        }
     }
 
-    /// Records an attempt; answers the event when its delivery has ended.
+    /// Records an attempt, and ends the delivery after a success or the last attempt.
     pub fn record(
         &mut self,
         number: u64,
@@ -159,8 +163,8 @@ impl Deliveries {
         outcome: Outcome,
         schedule: &[i64],
         now: Time,
-    ) -> bool {
-        let Some(delivery) = self.open.get_mut(&number) else { return false };
+    ) {
+        let Some(delivery) = self.open.get_mut(&number) else { return };
         self.queue.remove(&(delivery.due, number));
         delivery.attempts += 1;
         let place = usize::try_from(delivery.attempts - 1).expect("a count of attempts fits");
@@ -186,9 +190,8 @@ impl Deliveries {
             Some(at) => {
                 delivery.due = at;
                 self.queue.insert((at, number));
-                false
             }
-            None => self.open.remove(&number).is_some(),
+            None => drop(self.open.remove(&number)),
         }
     }
 
@@ -262,10 +265,11 @@ mod tests {
         let mut deliveries = Deliveries::default();
         let number = deliveries.plan("evt_1", "we_1", Time(0), false);
         assert_eq!(deliveries.due(Time(0), 10, |_| false), [number]);
-        assert!(!deliveries.record(number, "x", "u", failed(), &[1_000], Time(0)));
+        deliveries.record(number, "x", "u", failed(), &[1_000], Time(0));
+        assert_eq!(deliveries.open_count(), 1);
         assert_eq!(deliveries.due(Time(999), 10, |_| false), [0; 0]);
         assert_eq!(deliveries.due(Time(1_000), 10, |_| false), [number]);
-        assert!(deliveries.record(number, "x", "u", failed(), &[1_000], Time(1_000)));
+        deliveries.record(number, "x", "u", failed(), &[1_000], Time(1_000));
         assert_eq!(deliveries.open_count(), 0);
         assert_eq!(deliveries.attempts().count(), 2);
     }
@@ -275,9 +279,11 @@ mod tests {
         let mut deliveries = Deliveries::default();
         let number = deliveries.plan("evt_1", "we_1", Time(0), false);
         let redirect = Outcome { status: Some(302), ..Outcome::default() };
-        assert!(!deliveries.record(number, "x", "u", redirect, &[1, 1], Time(0)));
+        deliveries.record(number, "x", "u", redirect, &[1, 1], Time(0));
+        assert_eq!(deliveries.open_count(), 1);
         let success = Outcome { status: Some(204), ..Outcome::default() };
-        assert!(deliveries.record(number, "x", "u", success, &[1, 1], Time(1)));
+        deliveries.record(number, "x", "u", success, &[1, 1], Time(1));
+        assert_eq!(deliveries.open_count(), 0);
     }
 
     #[test]

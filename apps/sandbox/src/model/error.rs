@@ -140,7 +140,8 @@ impl ApiError {
     pub fn should_retry(&self) -> Option<bool> {
         match self.status {
             409 => Some(true),
-            429 => Some(self.code == Some("lock_timeout")),
+            // A limiter leaves it to the client, which backs off.
+            429 => (self.code == Some("lock_timeout")).then_some(true),
             400..=499 => Some(false),
             _ => None,
         }

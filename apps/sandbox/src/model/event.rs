@@ -32,8 +32,9 @@ pub struct Event {
     pub idempotency_key: Option<String>,
     /// How many endpoints it was addressed to.
     pub addressed: usize,
-    /// How many deliveries have neither succeeded nor been given up.
-    pub pending: usize,
+    /// The endpoints that have not taken it, also those that were given up.
+    #[serde(default)]
+    pub undelivered: Vec<String>,
 }
 
 impl Row for Event {
@@ -68,8 +69,14 @@ impl Event {
     }
 
     pub fn render(&self) -> Value {
-        serde_json::from_str(&self.body(self.pending, API_VERSION))
+        serde_json::from_str(&self.body(self.undelivered.len(), API_VERSION))
             .expect("an event's body is written as JSON")
+    }
+
+    /// `delivery_success` as a filter means it; an event that no endpoint wanted is neither.
+    /// Source: <https://docs.stripe.com/webhooks/process-undelivered-events>.
+    fn is_delivered(&self) -> Option<bool> {
+        (self.addressed > 0).then_some(self.undelivered.is_empty())
     }
 
     /// The id of the object that the event is about.
@@ -110,10 +117,10 @@ impl Context<'_> {
             request_id: self.request_id.clone(),
             idempotency_key: self.idempotency_key.clone(),
             addressed: 0,
-            pending: 0,
+            undelivered: Vec::new(),
         };
-        event.addressed = self.world.deliveries.address(&event, &self.world.webhook_endpoints, self.now);
-        event.pending = event.addressed;
+        event.undelivered = self.world.deliveries.address(&event, &self.world.webhook_endpoints, self.now);
+        event.addressed = event.undelivered.len();
         self.events.push(event.id.clone());
         self.world.events.insert(event);
         self.world.forget_old_events(self.now);
@@ -157,15 +164,17 @@ pub fn list(context: &mut Context<'_>, _: &[&str], params: Params<'_>) -> ApiRes
         return Err(super::error::ApiError::invalid("You may pass at most 20 types.").param("types").into());
     }
     filters.extend(params.owned("type"));
-    let undelivered = params.value("delivery_success").and_then(Value::as_bool);
+    let success = params.value("delivery_success").and_then(Value::as_bool);
+    let kept_from = context.now.seconds() - KEPT_SECONDS;
     let page = Page::from_params(params)?;
     list::render(
         &context.world.events,
         &page,
         "/v1/events",
         |event| {
-            (filters.is_empty() || filters.iter().any(|filter| covers(filter, &event.kind)))
-                && undelivered.is_none_or(|success| success == (event.pending == 0 && event.addressed > 0))
+            event.created > kept_from
+                && (filters.is_empty() || filters.iter().any(|filter| covers(filter, &event.kind)))
+                && success.is_none_or(|success| event.is_delivered() == Some(success))
         },
         Event::render,
     )

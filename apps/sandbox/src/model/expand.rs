@@ -38,6 +38,10 @@ fn walk(world: &World, value: &mut Value, parts: &[&str], path: &str) -> ApiResu
     match value {
         Value::Array(items) => items.iter_mut().try_for_each(|item| walk(world, item, parts, path)),
         Value::Object(_) => {
+            // An object's own id names itself, and is no reference.
+            if *name == "id" {
+                return Err(inexpandable(path));
+            }
             let Some(slot) = slot(world, value, name) else { return Err(missing(path)) };
             replace(world, slot, path)?;
             walk(world, slot, rest, path)
@@ -83,16 +87,18 @@ fn replace(world: &World, slot: &mut Value, path: &str) -> ApiResult<()> {
                 *slot = object;
                 Ok(())
             }
-            None => {
-                let message = format!("This property cannot be expanded ({}).", shorten(path));
-                Err(ApiError::refused(message).param("expand").into())
-            }
+            None => Err(inexpandable(path)),
         },
         Value::Array(items) => {
             items.iter_mut().filter(|item| item.is_string()).try_for_each(|item| replace(world, item, path))
         }
         _ => Ok(()),
     }
+}
+
+fn inexpandable(path: &str) -> Box<ApiError> {
+    let message = format!("This property cannot be expanded ({}).", shorten(path));
+    ApiError::refused(message).param("expand").into()
 }
 
 fn missing(path: &str) -> Box<ApiError> {

@@ -75,7 +75,8 @@ impl Model {
             store.prune(now);
             match store.find(key, call.fingerprint) {
                 Ok(Some(kept)) => {
-                    return answer(call.request, &call.request_id, kept.status, kept.body.clone(), None)
+                    let retry = (400..500).contains(&kept.status).then_some(false);
+                    return answer(call.request, &call.request_id, kept.status, kept.body.clone(), retry)
                         .header("Idempotent-Replayed", "true")
                         .header("Original-Request", kept.request_id.clone());
                 }
@@ -98,12 +99,7 @@ impl Model {
         };
         let events = std::mem::take(&mut context.events);
         let (status, body, executed, retry) = match outcome {
-            Ok(mut body) => {
-                if let Some(fault) = fault {
-                    fault.distort(&mut body);
-                }
-                (200, body.to_string(), true, None)
-            }
+            Ok(body) => (200, body.to_string(), true, None),
             Err(error) => (error.status, error.body().to_string(), error.executed, error.should_retry()),
         };
         let mut response = answer(call.request, &call.request_id, status, body, retry);
@@ -113,7 +109,18 @@ impl Model {
             world.idempotency.keep(key, now, call.fingerprint, status, &response.body, &call.request_id);
             response = response.header("Original-Request", call.request_id.clone());
         }
+        if let Some(fault) = fault {
+            distort(fault, &mut response);
+        }
         response
+    }
+}
+
+/// The lie is on the wire only: what is kept under the key is the truth.
+fn distort(fault: Effect, response: &mut Response) {
+    if let (200, Ok(mut body)) = (response.status, serde_json::from_str(&response.body)) {
+        fault.distort(&mut body);
+        response.body = body.to_string();
     }
 }
 

@@ -308,6 +308,7 @@ fn happen(context: &mut Context<'_>, due: Due) {
         Due::SubscriptionRenews(id) => subscription::renew(context, &id),
         Due::SubscriptionExpires(id) => subscription::expire_incomplete(context, &id),
         Due::TrialWillEnd(id) => subscription::trial_will_end(context, &id),
+        Due::PayoutLeaves(id) => payout::leave(context, &id),
         Due::PayoutArrives(id) => payout::arrive(context, &id),
         Due::DailyPayout => payout::pay_out_daily(context),
         Due::PaymentSettles(id) => {

@@ -197,6 +197,28 @@ fn new(context: &mut Context<'_>, card: &Card, number: String, billing: BillingD
     }
 }
 
+/// The payment method that a request describes in `payment_method_data`: a bank account, by its IBAN.
+/// Source: <https://docs.stripe.com/payments/sepa-debit/accept-a-payment>.
+///
+/// # Errors
+/// A 400 for what is no test account, and for kinds that the sandbox does not play.
+pub fn from_data(context: &mut Context<'_>, data: Params<'_>) -> ApiResult<String> {
+    let kind = data.text("type").unwrap_or_default();
+    if kind != "sepa_debit" {
+        let message = format!("The sandbox plays no payment method of type {kind} in payment_method_data.");
+        return Err(ApiError::refused(message).param("payment_method_data[type]").into());
+    }
+    let param = "payment_method_data[sepa_debit][iban]";
+    let iban = data.object("sepa_debit").and_then(|debit| debit.text("iban"));
+    let Some(iban) = iban else { return Err(ApiError::missing(param).into()) };
+    if !cards::find(iban).is_ok_and(|card| card.kind == kind) {
+        let message = "The IBAN you provided is invalid.";
+        return Err(ApiError::refused(message).code("invalid_bank_account_iban").param(param).into());
+    }
+    let billing = data.object("billing_details").map(BillingDetails::from_params).unwrap_or_default();
+    create(context, iban, billing)
+}
+
 /// The payment method that a request means: an id of ours, or a token of a test card.
 pub fn resolve(context: &mut Context<'_>, id: &str, param: &str) -> ApiResult<String> {
     if context.world.payment_methods.contains(id) {

@@ -13,8 +13,11 @@ use super::list::{self, Page};
 use super::metadata::Metadata;
 use super::params::Params;
 use super::table::Row;
-use super::time::DAY;
+use super::time::{DAY, HOUR};
 use super::timers::Due;
+
+/// When a payout is handed to the bank.
+const TRANSIT_SECONDS: i64 = HOUR;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -135,7 +138,14 @@ fn begin(context: &mut Context<'_>, payout: Payout) -> String {
     let arrives = super::time::Time::from_seconds(payout.arrival_date);
     context.world.payouts.insert(payout);
     let booked = book(context, &id, -1, "payout");
-    context.world.payouts.get_mut(&id).expect("it was just inserted").balance_transaction = Some(booked);
+    let payout = context.world.payouts.get_mut(&id).expect("it was just inserted");
+    payout.balance_transaction = Some(booked.clone());
+    // An automatic payout's own row is listed with those that it pays out.
+    if let Some(row) = context.world.balance_transactions.get_mut(&booked).filter(|_| payout.automatic) {
+        row.payout = Some(id.clone());
+    }
+    let leaves = context.now.plus_seconds(TRANSIT_SECONDS);
+    context.world.timers.set(leaves, Due::PayoutLeaves(id.clone()));
     context.world.timers.set(arrives, Due::PayoutArrives(id.clone()));
     let body = context.world.payout(&id);
     context.emit("payout.created", &body);
@@ -157,9 +167,11 @@ fn book(context: &mut Context<'_>, id: &str, sign: i64, kind: &'static str) -> S
     balance_transaction::book(context, entry)
 }
 
-/// Pays out, once a day, all rows that have become available since the last time, by currency.
+/// Tells what has become available since the last time, and pays it out by currency: once a day.
 /// Source: <https://docs.stripe.com/payouts#payout-schedule>.
 pub fn pay_out_daily(context: &mut Context<'_>) {
+    let body = balance_transaction::render_balance(context.world);
+    context.emit("balance.available", &body);
     let rows = std::mem::take(&mut context.world.unpaid_rows);
     let mut totals = std::collections::BTreeMap::<String, (i64, Vec<String>)>::new();
     for id in rows {
@@ -191,15 +203,28 @@ pub fn pay_out_daily(context: &mut Context<'_>) {
     }
 }
 
+/// The money is handed to the bank: `payout.updated`.
+pub fn leave(context: &mut Context<'_>, id: &str) {
+    let livemode = context.world.livemode;
+    let pending = context.world.payouts.get_mut(id).filter(|payout| payout.status == PayoutStatus::Pending);
+    let Some(payout) = pending else { return };
+    let before = payout.render(livemode);
+    payout.status = PayoutStatus::InTransit;
+    let after = payout.render(livemode);
+    context.emit_updated("payout.updated", &before, &after);
+}
+
 /// The money reaches the bank.
 pub fn arrive(context: &mut Context<'_>, id: &str) {
-    change_status(context, id, PayoutStatus::Paid, "payout.paid");
+    let under_way =
+        context.world.payouts.get(id).is_some_and(|payout| payout.status == PayoutStatus::InTransit);
+    if under_way {
+        change_status(context, id, PayoutStatus::Paid, "payout.paid");
+    }
 }
 
 fn change_status(context: &mut Context<'_>, id: &str, status: PayoutStatus, event: &str) {
-    let pending = context.world.payouts.get_mut(id).filter(|payout| payout.status == PayoutStatus::Pending);
-    let Some(payout) = pending else { return };
-    payout.status = status;
+    context.world.payouts.get_mut(id).expect("the caller found it").status = status;
     let body = context.world.payout(id);
     context.emit(event, &body);
 }

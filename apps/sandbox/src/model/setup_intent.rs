@@ -11,7 +11,9 @@ use super::error::{ApiError, ApiResult, ErrorType};
 use super::list::{self, Page};
 use super::metadata::Metadata;
 use super::params::Params;
+use super::payment_intent;
 use super::payment_method::{self, BillingDetails};
+use super::subscription;
 use super::table::Row;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,7 +96,7 @@ pub fn create(context: &mut Context<'_>, _: &[&str], params: Params<'_>) -> ApiR
     let created = context.world.setup_intent(&id);
     context.emit("setup_intent.created", &created);
     if params.boolean("confirm") {
-        return confirm(context, &[&id], params);
+        return confirm_with(context, &id, None, params);
     }
     Ok(created)
 }
@@ -104,6 +106,7 @@ pub fn create(context: &mut Context<'_>, _: &[&str], params: Params<'_>) -> ApiR
 /// # Errors
 /// A 400 naming the parameter.
 pub fn new(context: &mut Context<'_>, params: Params<'_>) -> ApiResult<SetupIntent> {
+    payment_intent::check_allowed(params)?;
     let customer = context.customer(params.text("customer"))?;
     let method = match params.text("payment_method") {
         Some(method) => Some(payment_method::resolve(context, method, "payment_method")?),
@@ -187,9 +190,19 @@ pub fn confirm(context: &mut Context<'_>, ids: &[&str], params: Params<'_>) -> A
     check_open(context, id, "confirm")?;
     let method = match params.text("payment_method") {
         Some(method) => Some(payment_method::resolve(context, method, "payment_method")?),
-        None => get(context, id)?.payment_method.clone(),
+        None => None,
     };
-    let Some(method) = method else {
+    confirm_with(context, id, method, params)
+}
+
+/// Confirms with a payment method, or with the one that the intent has.
+fn confirm_with(
+    context: &mut Context<'_>,
+    id: &str,
+    method: Option<String>,
+    params: Params<'_>,
+) -> ApiResult<Value> {
+    let Some(method) = method.or(get(context, id)?.payment_method.clone()) else {
         let message = "You cannot confirm this SetupIntent because it's missing a payment method. Update the SetupIntent with a payment method and then confirm it again.";
         return Err(unexpected_state(context, id, message.to_owned()));
     };
@@ -286,6 +299,7 @@ fn succeed(context: &mut Context<'_>, id: &str) -> ApiResult<()> {
     }
     let body = context.world.setup_intent(id);
     context.emit("setup_intent.succeeded", &body);
+    subscription::setup_has_succeeded(context, id, &method);
     Ok(())
 }
 

@@ -25,6 +25,8 @@ pub enum Due {
     SubscriptionExpires(String),
     /// Three days before a trial ends.
     TrialWillEnd(String),
+    /// A payout is handed to the bank.
+    PayoutLeaves(String),
     /// A payout reaches the bank.
     PayoutArrives(String),
     /// What has become available is paid out.

@@ -182,12 +182,15 @@ impl World {
         settings: &Settings,
         now: Time,
     ) {
-        let Some((event, _)) = self.deliveries.event_of(delivery) else { return };
-        let event = event.to_owned();
-        let kind = self.events.get(&event).map(|event| event.kind.clone()).unwrap_or_default();
-        if self.deliveries.record(delivery, &kind, url, outcome, &settings.retry_schedule_ms, now) {
-            self.end_delivery(&event);
+        let Some((event, endpoint)) = self.deliveries.event_of(delivery) else { return };
+        let mut kind = String::new();
+        if let Some(event) = self.events.get_mut(event) {
+            kind.clone_from(&event.kind);
+            if outcome.is_success() {
+                event.undelivered.retain(|waiting| waiting != endpoint);
+            }
         }
+        self.deliveries.record(delivery, &kind, url, outcome, &settings.retry_schedule_ms, now);
     }
 
     /// Loses a delivery: it is logged and never made again, and the event stays undelivered.
@@ -205,21 +208,10 @@ impl World {
         for _ in 0..copies {
             self.deliveries.plan(&event, &endpoint, now, true);
         }
-        if let Some(event) = self.events.get_mut(&event) {
-            event.pending += usize::try_from(copies).unwrap_or(0);
-        }
     }
 
-    /// Ends a delivery whose endpoint was disabled or deleted.
+    /// Ends a delivery whose endpoint was disabled or deleted; the event stays undelivered.
     pub fn abandon_delivery(&mut self, delivery: u64) {
-        if let Some(event) = self.deliveries.abandon(delivery) {
-            self.end_delivery(&event);
-        }
-    }
-
-    fn end_delivery(&mut self, event: &str) {
-        if let Some(event) = self.events.get_mut(event) {
-            event.pending = event.pending.saturating_sub(1);
-        }
+        self.deliveries.abandon(delivery);
     }
 }

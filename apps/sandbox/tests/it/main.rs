@@ -6,6 +6,7 @@ mod browser;
 mod checkout;
 mod control;
 mod dashboard;
+mod facts;
 mod faults;
 mod harness;
 mod idempotency;

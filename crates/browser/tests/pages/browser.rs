@@ -6,6 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::{Value, json};
 use thirtyfour::{
     By, ChromeCapabilities, ChromiumLikeCapabilities as _, DesiredCapabilities, LoggingPrefsLogLevel,
@@ -47,7 +51,7 @@ pub(crate) struct Kind {
 pub(crate) struct Browser {
     pub(crate) driver: WebDriver,
     kind: Kind,
-    _profile: tempfile::TempDir,
+    profile: tempfile::TempDir,
     _chromedriver: Child,
 }
 
@@ -66,7 +70,7 @@ impl Browser {
         let driver =
             WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities(kind, profile.path())).await;
         let driver = driver.unwrap_or_else(|error| panic!("Chromium does not start: {error}; {INSTALL}"));
-        Self { driver, kind, _profile: profile, _chromedriver: chromedriver }
+        Self { driver, kind, profile, _chromedriver: chromedriver }
     }
 
     /// Ends it, after a last look at what it had to complain about.
@@ -78,7 +82,7 @@ impl Browser {
         };
         let complaints: Vec<_> = log.iter().map(|entry| &entry.message).filter(|text| !fine(text)).collect();
         assert!(complaints.is_empty(), "{complaints:#?}");
-        self.driver.quit().await.unwrap();
+        self.driver.clone().quit().await.unwrap();
     }
 
     pub(crate) async fn goto(&self, url: &str) {
@@ -148,6 +152,21 @@ impl Browser {
             Path::new(env!("CARGO_TARGET_TMPDIR")).parent().map(|target| target.join("screenshots")).unwrap();
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join(format!("{name}.png")), png).unwrap();
+    }
+}
+
+/// A test that failed has not told Chromium to end, and ChromeDriver is killed without doing so.
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let mark = format!("--user-data-dir={}", self.profile.path().display());
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let ours = command.split(|byte| *byte == 0).any(|argument| argument == mark.as_bytes());
+            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let (true, Some(pid)) = (ours, pid) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+        }
     }
 }
 

@@ -1,25 +1,61 @@
 use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     http::{present::ConfigJson, problem::Problem},
     wiring::App,
 };
 
-/// The process lives.
-pub(super) async fn alive() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({ "status": "ok" }))
+/// How the process is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Health)]
+pub(super) struct Health {
+    /// `ok` or `ready`.
+    status: &'static str,
 }
 
-/// The process can take requests: the database answers and has our schema.
+/// The process lives
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "show_health",
+    tag = "operations",
+    responses((status = 200, description = "It lives", body = Health)),
+)]
+pub(super) async fn alive() -> HttpResponse {
+    HttpResponse::Ok().json(Health { status: "ok" })
+}
+
+/// The process can take requests
+///
+/// The database answers and has our schema.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "show_readiness",
+    tag = "operations",
+    extensions(("x-problems" = json!(["internal", "unavailable"]))),
+    responses((status = 200, description = "It can", body = Health)),
+)]
 pub(super) async fn ready(app: web::Data<App>) -> Result<HttpResponse, Problem> {
     app.store.ping().await?;
     if app.store.pending_migrations().await? > 0 {
         return Err(Problem::unavailable("the database lacks migrations; run `paywright migrate`"));
     }
-    Ok(HttpResponse::Ok().json(serde_json::json!({ "status": "ready" })))
+    Ok(HttpResponse::Ok().json(Health { status: "ready" }))
 }
 
-/// What a merchant's page needs to know; public.
+/// What a merchant's page needs to know
+///
+/// Public.
+#[utoipa::path(
+    get,
+    path = "/v1/config",
+    operation_id = "show_config",
+    tag = "operations",
+    responses((status = 200, description = "Mode and publishable key", body = ConfigJson)),
+)]
 pub(super) async fn config(app: web::Data<App>) -> HttpResponse {
     let key = app.settings.credentials().publishable_key.clone();
     HttpResponse::Ok().json(ConfigJson::new(app.settings.mode, key))

@@ -6,8 +6,9 @@ use paywright_domain::{
     usecase::{Advance, Cancellation, NewItem, NewOrder, StartPaymentError, Way},
 };
 use secrecy::ExposeSecret;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+use utoipa::{IntoParams, ToSchema};
 
 use super::products::page;
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
         auth,
         body::{self, Body, Object},
         idempotent::{self, Answer},
+        openapi::words,
         present::{EntryJson, List, OrderJson, checkout_url},
         problem::Problem,
     },
@@ -23,24 +25,51 @@ use crate::{
 
 type Answered = Result<HttpResponse, Problem>;
 
-#[derive(Debug, Deserialize)]
+/// Prices come from the catalogue.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Place {
+#[schema(as = NewOrder, example = json!({
+    "currency": "usd",
+    "items": [{ "product": "prod_01kagpz3m4e5tv9w8x7y6z5a4b", "quantity": 2 }],
+    "customer_email": "ada@example.org",
+}))]
+pub(super) struct Place {
+    /// That of all the products.
+    #[schema(value_type = words::Currency)]
     currency: Currency,
+    #[schema(value_type = Vec<Line>, min_items = 1, max_items = 100)]
     items: Vec<Object<Line>>,
+    /// One that ordered before.
+    #[schema(value_type = Option<words::CustomerId>)]
     customer: Option<CustomerId>,
+    /// Of the customer, who is found or made by it.
+    #[schema(format = "email", max_length = 254)]
     customer_email: Option<String>,
     #[serde(default)]
+    #[schema(value_type = words::Metadata)]
     metadata: Metadata,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewItem)]
 struct Line {
+    #[schema(value_type = words::ProductId)]
     product: ProductId,
+    #[schema(minimum = 1, maximum = 999_999)]
     quantity: u32,
 }
 
+/// Places an order
+#[utoipa::path(
+    post,
+    path = "/v1/orders",
+    operation_id = "place_order",
+    tag = "orders",
+    request_body = Place,
+    security(("api_key" = ["orders:write"])),
+    responses((status = 201, description = "The order", body = OrderJson)),
+)]
 pub(super) async fn place(app: web::Data<App>, request: HttpRequest, bytes: Body) -> Answered {
     let caller = auth::caller(&app, &request, "orders:write").await?;
     let place: Place = body::json(&request, &bytes)?;
@@ -64,25 +93,58 @@ pub(super) async fn place(app: web::Data<App>, request: HttpRequest, bytes: Body
     Ok(idempotent::once(&app, &caller, &request, &bytes, work).await?.respond())
 }
 
+/// Shows an order
+#[utoipa::path(
+    get,
+    path = "/v1/orders/{id}",
+    operation_id = "show_order",
+    tag = "orders",
+    params(("id" = words::OrderId, Path, description = "The order")),
+    security(("api_key" = ["orders:read"])),
+    responses((status = 200, description = "The order", body = OrderJson)),
+)]
 pub(super) async fn show(app: web::Data<App>, request: HttpRequest, path: web::Path<String>) -> Answered {
     auth::caller(&app, &request, "orders:read").await?;
     let id = body::id(&path, "order")?;
     Ok(HttpResponse::Ok().json(view(&app, id).await?))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-struct Filter {
+#[into_params(parameter_in = Query)]
+pub(super) struct Filter {
+    /// How many.
+    #[param(value_type = u32, required = false, minimum = 1, maximum = 100, default = 20)]
     limit: Option<String>,
+    /// The id of the last one of the page before.
+    #[param(value_type = words::OrderId, required = false)]
     starting_after: Option<String>,
+    /// In this state.
+    #[param(value_type = words::OrderState, required = false)]
     state: Option<String>,
+    /// Of this customer.
+    #[param(value_type = words::CustomerId, required = false)]
     customer: Option<String>,
+    /// Placed then or later.
     #[serde(rename = "created[gte]")]
+    #[param(value_type = String, required = false, format = DateTime)]
     created_from: Option<String>,
+    /// Placed before.
     #[serde(rename = "created[lt]")]
+    #[param(value_type = String, required = false, format = DateTime)]
     created_before: Option<String>,
 }
 
+/// Lists orders, newest first
+#[utoipa::path(
+    get,
+    path = "/v1/orders",
+    operation_id = "list_orders",
+    tag = "orders",
+    params(Filter),
+    security(("api_key" = ["orders:read"])),
+    responses((status = 200, description = "A page", body = List<OrderJson>)),
+)]
 pub(super) async fn list(app: web::Data<App>, request: HttpRequest) -> Answered {
     auth::caller(&app, &request, "orders:read").await?;
     let filter: Filter = body::query(&request)?;
@@ -114,6 +176,18 @@ fn moment(field: &str, text: &str) -> Result<OffsetDateTime, Problem> {
     moment.ok_or_else(|| Problem::invalid(field, "must be a time such as 2026-11-21T12:00:00Z"))
 }
 
+/// Tells what happened to an order
+///
+/// Every step, oldest first: who, why, from, to, on whose word.
+#[utoipa::path(
+    get,
+    path = "/v1/orders/{id}/timeline",
+    operation_id = "show_timeline",
+    tag = "orders",
+    params(("id" = words::OrderId, Path, description = "The order")),
+    security(("api_key" = ["orders:read"])),
+    responses((status = 200, description = "All steps", body = List<EntryJson>)),
+)]
 pub(super) async fn timeline(app: web::Data<App>, request: HttpRequest, path: web::Path<String>) -> Answered {
     auth::caller(&app, &request, "orders:read").await?;
     let id = body::id(&path, "order")?;
@@ -123,13 +197,44 @@ pub(super) async fn timeline(app: web::Data<App>, request: HttpRequest, path: we
     Ok(HttpResponse::Ok().json(List::new(entries.into_iter().map(EntryJson::from).collect(), false)))
 }
 
-#[derive(Debug, Deserialize)]
+/// Where the customer goes afterwards; by default to the order's own page.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Checkout {
+#[schema(as = NewCheckoutSession, example = json!({ "success_url": "https://shop.example.org/thanks" }))]
+pub(super) struct Checkout {
+    /// After paying; http or https. `{CHECKOUT_SESSION_ID}` is filled in by Stripe.
+    #[schema(max_length = 2000)]
     success_url: Option<String>,
+    /// After going back; http or https.
+    #[schema(max_length = 2000)]
     cancel_url: Option<String>,
 }
 
+/// A page of Stripe's to pay on.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CheckoutSession)]
+pub(super) struct CheckoutJson {
+    /// Send the customer there.
+    #[schema(format = "uri")]
+    url: String,
+    #[schema(value_type = words::PaymentId)]
+    payment: String,
+}
+
+/// Starts a payment on Stripe's page
+///
+/// Asking again gives the same page: an order has one live payment.
+#[utoipa::path(
+    post,
+    path = "/v1/orders/{id}/checkout-session",
+    operation_id = "start_checkout_session",
+    tag = "payments",
+    params(("id" = words::OrderId, Path, description = "The order")),
+    request_body(content = Option<Checkout>),
+    security(("api_key" = ["orders:write"])),
+    extensions(("x-problems" = json!(["illegal_transition", "payment_in_progress", "payment_refused"]))),
+    responses((status = 200, description = "Where to pay", body = CheckoutJson)),
+)]
 pub(super) async fn checkout_session(
     app: web::Data<App>,
     request: HttpRequest,
@@ -144,9 +249,7 @@ pub(super) async fn checkout_session(
     let work = move |operation| async move {
         let started = work_app.start_payment.run(operation, actor, id, Channel::Checkout(urls)).await?;
         match started.way {
-            Way::Page(url) => {
-                Ok(Answer::ok(serde_json::json!({ "url": url, "payment": started.payment.id.to_string() })))
-            }
+            Way::Page(url) => Ok(Answer::ok(CheckoutJson { url, payment: started.payment.id.to_string() })),
             Way::ClientSecret(_) => Err(StartPaymentError::InProgress.into()),
         }
     };
@@ -176,27 +279,51 @@ fn check_url(field: &str, url: String) -> Result<String, Problem> {
     if web && url.len() <= 2000 { Ok(url) } else { Err(wrong()) }
 }
 
+/// For Stripe's Payment Element on your own page.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PaymentIntent)]
+pub(super) struct IntentJson {
+    #[schema(value_type = words::PaymentId)]
+    payment: String,
+    /// For Stripe.js; null if none is configured.
+    #[schema(required)]
+    publishable_key: Option<String>,
+    /// For the customer's browser, and nobody else.
+    client_secret: String,
+}
+
+/// Starts a payment on your own page
+///
+/// Ask as often as you like: a live payment is reused.
+#[utoipa::path(
+    post,
+    path = "/v1/orders/{id}/payment-intent",
+    operation_id = "start_payment_intent",
+    tag = "payments",
+    params(("id" = words::OrderId, Path, description = "The order")),
+    request_body(content = Option<Empty>),
+    security(("api_key" = ["orders:write"])),
+    extensions(("x-problems" = json!(["illegal_transition", "payment_in_progress", "payment_refused"]))),
+    responses((status = 200, description = "What Stripe.js needs", body = IntentJson)),
+)]
 pub(super) async fn payment_intent(
     app: web::Data<App>,
     request: HttpRequest,
     path: web::Path<String>,
     bytes: Body,
 ) -> Answered {
-    #[derive(Debug, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Nothing {}
     let caller = auth::caller(&app, &request, "orders:write").await?;
     let id: OrderId = body::id(&path, "order")?;
-    let Nothing {} = body::json(&request, &bytes)?;
+    let Empty {} = body::json(&request, &bytes)?;
     let (work_app, actor) = (app.clone(), caller.actor());
     let work = move |operation| async move {
         let started = work_app.start_payment.run(operation, actor, id, Channel::PaymentIntent).await?;
         let Way::ClientSecret(secret) = started.way else { return Err(StartPaymentError::InProgress.into()) };
-        let answer = Answer::ok(serde_json::json!({
-            "payment": started.payment.id.to_string(),
-            "publishable_key": work_app.settings.credentials().publishable_key,
-        }));
-        Ok(answer.field("client_secret", secret.expose_secret()))
+        Ok(Answer::ok(IntentJson {
+            payment: started.payment.id.to_string(),
+            publishable_key: work_app.settings.credentials().publishable_key.clone(),
+            client_secret: secret.expose_secret().to_owned(),
+        }))
     };
     let mut outcome = idempotent::once(&app, &caller, &request, &bytes, work).await?;
     if let (true, Ok(answer)) = (outcome.replayed, &outcome.answer) {
@@ -215,12 +342,28 @@ async fn client_secret(app: &App, payment: &str) -> Result<secrecy::SecretString
     answer.and_then(|answer| answer.client_secret).ok_or_else(|| Problem::not_found("payment"))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Cancel {
+#[schema(as = NewCancellation, example = json!({ "reason": "duplicate" }))]
+pub(super) struct Cancel {
+    #[schema(value_type = Option<words::CancelFor>)]
     reason: Option<String>,
 }
 
+/// Cancels an order that is not paid
+///
+/// Stripe is asked first, so that nothing is cancelled here that may still be paid there.
+#[utoipa::path(
+    post,
+    path = "/v1/orders/{id}/cancel",
+    operation_id = "cancel_order",
+    tag = "orders",
+    params(("id" = words::OrderId, Path, description = "The order")),
+    request_body(content = Option<Cancel>),
+    security(("api_key" = ["orders:write"])),
+    extensions(("x-problems" = json!(["illegal_transition", "payment_under_way"]))),
+    responses((status = 200, description = "It is cancelled", body = OrderJson), (status = 202, description = "It will be cancelled once Stripe has confirmed", body = OrderJson)),
+)]
 pub(super) async fn cancel(
     app: web::Data<App>,
     request: HttpRequest,
@@ -248,17 +391,35 @@ pub(super) async fn cancel(
     Ok(idempotent::once(&app, &caller, &request, &bytes, work).await?.respond())
 }
 
-#[derive(Debug, Deserialize)]
+/// Nothing.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Empty {}
+pub(super) struct Empty {}
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Ship {
+#[schema(as = NewShipment, example = json!({ "carrier": "DHL", "tracking": "JD0001" }))]
+pub(super) struct Ship {
+    /// No control characters.
+    #[schema(min_length = 1, max_length = 100)]
     carrier: String,
+    /// No control characters.
+    #[schema(min_length = 1, max_length = 200)]
     tracking: Option<String>,
 }
 
+/// Says that a paid order is being prepared
+#[utoipa::path(
+    post,
+    path = "/v1/orders/{id}/fulfillment",
+    operation_id = "start_fulfillment",
+    tag = "orders",
+    params(("id" = words::OrderId, Path, description = "The order")),
+    request_body(content = Option<Empty>),
+    security(("api_key" = ["orders:write"])),
+    extensions(("x-problems" = json!(["illegal_transition"]))),
+    responses((status = 200, description = "The order", body = OrderJson)),
+)]
 pub(super) async fn fulfillment(
     app: web::Data<App>,
     request: HttpRequest,
@@ -268,6 +429,18 @@ pub(super) async fn fulfillment(
     advance(app, request, &path, &bytes, |Empty {}| Advance::StartFulfillment).await
 }
 
+/// Says that an order was handed over
+#[utoipa::path(
+    post,
+    path = "/v1/orders/{id}/ship",
+    operation_id = "ship_order",
+    tag = "orders",
+    params(("id" = words::OrderId, Path, description = "The order")),
+    request_body = Ship,
+    security(("api_key" = ["orders:write"])),
+    extensions(("x-problems" = json!(["illegal_transition"]))),
+    responses((status = 200, description = "The order", body = OrderJson)),
+)]
 pub(super) async fn ship(
     app: web::Data<App>,
     request: HttpRequest,
@@ -278,6 +451,18 @@ pub(super) async fn ship(
     advance(app, request, &path, &bytes, shipped).await
 }
 
+/// Says that an order is done
+#[utoipa::path(
+    post,
+    path = "/v1/orders/{id}/complete",
+    operation_id = "complete_order",
+    tag = "orders",
+    params(("id" = words::OrderId, Path, description = "The order")),
+    request_body(content = Option<Empty>),
+    security(("api_key" = ["orders:write"])),
+    extensions(("x-problems" = json!(["illegal_transition"]))),
+    responses((status = 200, description = "The order", body = OrderJson)),
+)]
 pub(super) async fn complete(
     app: web::Data<App>,
     request: HttpRequest,

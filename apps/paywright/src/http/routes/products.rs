@@ -4,12 +4,14 @@ use paywright_domain::{
     ports::{Catalogue, Page, StoreError},
 };
 use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     http::{
         auth,
         body::{self, Body},
         idempotent::{self, Answer},
+        openapi::words,
         present::{List, ProductJson},
         problem::Problem,
     },
@@ -18,31 +20,54 @@ use crate::{
 
 const NAME_MAX: usize = 250;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct NewProduct {
+#[schema(example = json!({ "name": "Tea, 100 g", "unit_amount": 1999, "currency": "usd" }))]
+pub(super) struct NewProduct {
+    /// What the customer reads; no control characters.
+    #[schema(min_length = 1, max_length = 250)]
     name: String,
+    /// The price of one, in minor units; at most 99999999, more in IDR, COP and INR. Some currencies have steps.
+    #[schema(minimum = 1)]
     unit_amount: u64,
+    #[schema(value_type = words::Currency)]
     currency: Currency,
+    /// Whether it can be ordered.
     #[serde(default = "yes")]
+    #[schema(default = true)]
     active: bool,
     #[serde(default)]
+    #[schema(value_type = words::Metadata)]
     metadata: Metadata,
 }
 
-#[derive(Debug, Deserialize)]
+/// What is not given stays.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Edit {
+#[schema(as = ProductEdit, example = json!({ "unit_amount": 2199 }))]
+pub(super) struct Edit {
+    /// What the customer reads.
+    #[schema(min_length = 1, max_length = 250)]
     name: Option<String>,
+    /// The price of one from now on; orders keep the price of when they were placed.
+    #[schema(minimum = 1)]
     unit_amount: Option<u64>,
+    /// Whether it can be ordered.
     active: Option<bool>,
+    /// All of it anew.
+    #[schema(value_type = Option<words::Metadata>)]
     metadata: Option<Metadata>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Paging {
+    /// How many.
+    #[param(value_type = u32, required = false, minimum = 1, maximum = 100, default = 20)]
     limit: Option<String>,
+    /// The id of the last one of the page before.
+    #[param(value_type = words::ProductId, required = false)]
     starting_after: Option<String>,
 }
 
@@ -50,6 +75,16 @@ fn yes() -> bool {
     true
 }
 
+/// Adds a product
+#[utoipa::path(
+    post,
+    path = "/v1/products",
+    operation_id = "add_product",
+    tag = "products",
+    request_body = NewProduct,
+    security(("api_key" = ["products:write"])),
+    responses((status = 201, description = "The product", body = ProductJson)),
+)]
 pub(super) async fn add(
     app: web::Data<App>,
     request: HttpRequest,
@@ -80,6 +115,16 @@ async fn insert(app: &App, operation: OperationId, new: NewProduct) -> Result<An
     Ok(Answer::created(ProductJson::from(&product)))
 }
 
+/// Shows a product
+#[utoipa::path(
+    get,
+    path = "/v1/products/{id}",
+    operation_id = "show_product",
+    tag = "products",
+    params(("id" = words::ProductId, Path, description = "The product")),
+    security(("api_key" = ["products:read"])),
+    responses((status = 200, description = "The product", body = ProductJson)),
+)]
 pub(super) async fn show(
     app: web::Data<App>,
     request: HttpRequest,
@@ -90,6 +135,16 @@ pub(super) async fn show(
     Ok(HttpResponse::Ok().json(ProductJson::from(&product)))
 }
 
+/// Lists products, newest first
+#[utoipa::path(
+    get,
+    path = "/v1/products",
+    operation_id = "list_products",
+    tag = "products",
+    params(Paging),
+    security(("api_key" = ["products:read"])),
+    responses((status = 200, description = "A page", body = List<ProductJson>)),
+)]
 pub(super) async fn list(app: web::Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     auth::caller(&app, &request, "products:read").await?;
     let paging: Paging = body::query(&request)?;
@@ -99,6 +154,19 @@ pub(super) async fn list(app: web::Data<App>, request: HttpRequest) -> Result<Ht
     Ok(HttpResponse::Ok().json(List::new(data, listed.has_more)))
 }
 
+/// Changes a product
+///
+/// Orders that were placed before keep their names and prices.
+#[utoipa::path(
+    patch,
+    path = "/v1/products/{id}",
+    operation_id = "edit_product",
+    tag = "products",
+    params(("id" = words::ProductId, Path, description = "The product")),
+    request_body = Edit,
+    security(("api_key" = ["products:write"])),
+    responses((status = 200, description = "The product", body = ProductJson)),
+)]
 pub(super) async fn edit(
     app: web::Data<App>,
     request: HttpRequest,

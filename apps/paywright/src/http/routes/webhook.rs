@@ -6,6 +6,8 @@ use paywright_domain::{
     ports::{InboxEvent, Received},
 };
 use paywright_stripe::{SignatureError, TOLERANCE, envelope, unreadable, verify};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     http::{body::Body, problem::Problem},
@@ -15,7 +17,31 @@ use crate::{
 /// The most bytes that an event may have.
 pub(super) const BODY_MAX: usize = 1024 * 1024;
 
+/// The event is ours now.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EventReceived)]
+pub(super) struct ReceivedJson {
+    /// Always true.
+    received: bool,
+}
+
+/// Takes Stripe's events
+///
 /// Answers 200 only once the event is stored; 503 when the database is away, so that Stripe sends it again.
+#[utoipa::path(
+    post,
+    path = "/webhooks/stripe",
+    operation_id = "receive_event",
+    tag = "webhooks",
+    params(("Stripe-Signature" = String, Header, description = "`t=...,v1=...`; the only credential")),
+    request_body(
+        content = serde_json::Value,
+        content_type = "application/json",
+        description = "One of Stripe's events, exactly as it signed it; at most 1 MiB",
+    ),
+    extensions(("x-problems" = json!(["bad_signature", "internal", "unavailable"]))),
+    responses((status = 200, description = "Stored", body = ReceivedJson)),
+)]
 pub(super) async fn receive(
     app: web::Data<App>,
     request: HttpRequest,
@@ -38,7 +64,7 @@ pub(super) async fn receive(
     let received = actix_web::rt::spawn(async move { app.ports.queue.receive(event).await }).await;
     let received = received.map_err(|error| Problem::bug(&error))??;
     tracing::info!(event.id = id, event.kind = kind, new = received == Received::New, "event received");
-    Ok(HttpResponse::Ok().json(serde_json::json!({ "received": true })))
+    Ok(HttpResponse::Ok().json(ReceivedJson { received: true }))
 }
 
 /// Events that are not for us are stored, but not read.

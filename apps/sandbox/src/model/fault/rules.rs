@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::Effect;
 use crate::model::error::ApiError;
-use crate::model::event::covers;
 use crate::model::random::Random;
 use crate::model::request::Method;
 use crate::model::time::Time;
@@ -90,7 +89,7 @@ pub struct Rule {
     /// How many further copies of a webhook.
     pub copies: u32,
     pub method: Option<Method>,
-    /// `/v1/refunds`, or `/v1/payment_intents/*`; for webhooks a type, `charge.*`.
+    /// `/v1/refunds`, or `/v1/payment_intents/*/capture`; for webhooks a type, `charge.*`.
     pub pattern: Option<String>,
     /// Only the nth match, counted from one.
     pub nth: Option<u64>,
@@ -229,6 +228,19 @@ impl Faults {
     }
 }
 
+/// Whether a text fits a pattern, in which each `*` stands for any text: `/v1/payment_intents/*/capture`.
+fn fits_pattern(pattern: &str, text: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(first) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let last = parts.pop().unwrap_or_default();
+    for part in parts {
+        let Some(at) = text.find(part) else { return false };
+        text = &text[at + part.len()..];
+    }
+    text.ends_with(last)
+}
+
 impl Armed {
     fn name(&self) -> String {
         format!("fault_{}", self.id)
@@ -240,11 +252,11 @@ impl Armed {
             Subject::Request { method, path } => {
                 rule.target == Target::Requests
                     && rule.method.is_none_or(|wanted| wanted == method)
-                    && rule.pattern.as_ref().is_none_or(|pattern| covers(pattern, path))
+                    && rule.pattern.as_ref().is_none_or(|pattern| fits_pattern(pattern, path))
             }
             Subject::Webhook { kind } => {
                 rule.target == Target::Webhooks
-                    && rule.pattern.as_ref().is_none_or(|pattern| covers(pattern, kind))
+                    && rule.pattern.as_ref().is_none_or(|pattern| fits_pattern(pattern, kind))
             }
         };
         if !fits {
@@ -342,6 +354,22 @@ mod tests {
             .map(|path| strikes(&mut faults, path))
             .collect();
         assert_eq!(hits, [0, 0, 1, 0]);
+    }
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, text, fits) in [
+            ("/v1/payment_intents/*/capture", "/v1/payment_intents/pi_1/capture", true),
+            ("/v1/payment_intents/*/capture", "/v1/payment_intents/pi_1/cancel", false),
+            ("/v1/payment_intents/*/capture", "/v1/payment_intents/capture", false),
+            ("*capture", "/v1/payment_intents/pi_1/capture", true),
+            ("*/pi_1/*", "/v1/payment_intents/pi_1/capture", true),
+            ("/v1/refunds", "/v1/refunds/re_1", false),
+            ("*", "", true),
+            ("aa*aa", "aaa", false),
+        ] {
+            assert_eq!(fits_pattern(pattern, text), fits, "{pattern} {text}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::create::own_method;
+use super::create::given_method;
 use super::{Status, change, get, unexpected_state};
 use crate::model::cards::{self, Authentication, Decline};
 use crate::model::charge::{self, ThreeDSecure};
@@ -11,6 +11,7 @@ use crate::model::currency;
 use crate::model::error::{ApiError, ApiResult, ErrorType, doc_url};
 use crate::model::params::Params;
 use crate::model::payment_method::{self, BillingDetails};
+use crate::model::time::Time;
 use crate::model::timers::Due;
 use crate::model::{customer, dispute, invoice};
 
@@ -37,12 +38,19 @@ pub fn confirm(context: &mut Context<'_>, ids: &[&str], params: Params<'_>) -> A
         );
         return Err(ApiError::refused(message).param("amount_to_confirm").into());
     }
-    let (customer, known) = (intent.customer.clone(), intent.payment_method.clone());
-    let method = match params.text("payment_method") {
-        Some(given) => Some(own_method(context, given, customer.as_deref())?),
-        None => known,
-    };
-    let Some(method) = method else {
+    let customer = intent.customer.clone();
+    let method = given_method(context, params, customer.as_deref())?;
+    confirm_with(context, id, method, params)
+}
+
+/// Confirms with a payment method, or with the one that the intent has.
+pub(super) fn confirm_with(
+    context: &mut Context<'_>,
+    id: &str,
+    method: Option<String>,
+    params: Params<'_>,
+) -> ApiResult<Value> {
+    let Some(method) = method.or(get(context, id)?.payment_method.clone()) else {
         let message = "You cannot confirm this PaymentIntent because it's missing a payment method. You can either update the PaymentIntent with a payment method and then confirm it again, or confirm it again directly with a payment method or ConfirmationToken.";
         return Err(unexpected_state(context, id, message.to_owned()));
     };
@@ -105,6 +113,7 @@ pub fn pay_with(
 fn pay(context: &mut Context<'_>, id: &str, method: &str, attempt: Attempt) -> ApiResult<()> {
     let intent = change(context, id);
     intent.payment_method = Some(method.to_owned());
+    intent.off_session = attempt.off_session;
     intent.last_payment_error = None;
     intent.next_action = None;
     if attempt.return_url.is_some() {
@@ -245,7 +254,7 @@ pub fn conclude(context: &mut Context<'_>, id: &str) {
 }
 
 fn succeed(context: &mut Context<'_>, id: &str, charge: &str, secure: ThreeDSecure) {
-    let now = context.now;
+    let ends = context.world.charges.get(charge).and_then(|charge| charge.capture_before);
     let intent = change(context, id);
     intent.latest_charge = Some(charge.to_owned());
     intent.charges.push(charge.to_owned());
@@ -258,7 +267,9 @@ fn succeed(context: &mut Context<'_>, id: &str, charge: &str, secure: ThreeDSecu
     } else {
         intent.status = Status::RequiresCapture;
         intent.amount_capturable = intent.amount;
-        context.world.timers.set(now.plus_seconds(charge::HOLD_SECONDS), Due::HoldExpires(id.to_owned()));
+    }
+    if let Some(ends) = ends {
+        context.world.timers.set(Time::from_seconds(ends), Due::HoldExpires(id.to_owned()));
     }
     customer::save_method(context, id, secure == ThreeDSecure::Passed);
     if captured && asynchronous {

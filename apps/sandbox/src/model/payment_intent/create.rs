@@ -18,7 +18,7 @@ pub fn create(context: &mut Context<'_>, _: &[&str], params: Params<'_>) -> ApiR
     let created = context.world.intent(&id);
     context.emit("payment_intent.created", &created);
     if params.boolean("confirm") {
-        return confirm::confirm(context, &[&id], params);
+        return confirm::confirm_with(context, &id, None, params);
     }
     Ok(created)
 }
@@ -30,6 +30,7 @@ fn check_combination(params: Params<'_>) -> ApiResult<()> {
             "You may only specify one of these parameters: automatic_payment_methods, payment_method_types.";
         return Err(ApiError::refused(message).param("payment_method_types").into());
     }
+    check_allowed(params)?;
     if !params.boolean("confirm") {
         for name in ["off_session", "error_on_requires_action", "mandate_data", "return_url"] {
             if params.has(name) && params.value(name) != Some(&Value::Bool(false)) {
@@ -43,6 +44,30 @@ fn check_combination(params: Params<'_>) -> ApiResult<()> {
     Ok(())
 }
 
+/// Refuses `allowed_payment_method_types` beside another way of choosing payment methods.
+/// Source: <https://docs.stripe.com/changelog/dahlia/2026-07-29/allowed-payment-method-types-parameter>.
+///
+/// # Errors
+/// A 400 naming the other parameter.
+pub fn check_allowed(params: Params<'_>) -> ApiResult<()> {
+    let others = [
+        "payment_method_types",
+        "excluded_payment_method_types",
+        "automatic_payment_methods",
+        "payment_method_configuration",
+    ];
+    let other = others.into_iter().find(|name| params.has(name));
+    match other.filter(|_| params.has("allowed_payment_method_types")) {
+        Some(other) => {
+            let message = format!(
+                "You may only specify one of these parameters: allowed_payment_method_types, {other}."
+            );
+            Err(ApiError::refused(message).param(other).into())
+        }
+        None => Ok(()),
+    }
+}
+
 /// An intent of these parameters, not yet kept.
 ///
 /// # Errors
@@ -53,10 +78,7 @@ pub fn new(context: &mut Context<'_>, params: Params<'_>) -> ApiResult<PaymentIn
     currency::check_amount(amount, &currency)?;
     let metadata = params.metadata()?;
     let customer = context.customer(params.text("customer"))?;
-    let payment_method = match params.text("payment_method") {
-        Some(method) => Some(own_method(context, method, customer.as_deref())?),
-        None => None,
-    };
+    let payment_method = given_method(context, params, customer.as_deref())?;
     let types = params.texts("payment_method_types");
     let allowed = params.texts("allowed_payment_method_types");
     let dynamic = types.is_empty();
@@ -102,12 +124,26 @@ pub fn new(context: &mut Context<'_>, params: Params<'_>) -> ApiResult<PaymentIn
         kept: keep(params, Map::new()),
         owner: None,
         increments: 0,
+        off_session: false,
         id,
     })
 }
 
+/// The payment method of a request: one that is kept, or one that is described.
+pub(super) fn given_method(
+    context: &mut Context<'_>,
+    params: Params<'_>,
+    customer: Option<&str>,
+) -> ApiResult<Option<String>> {
+    match (params.text("payment_method"), params.object("payment_method_data")) {
+        (Some(method), _) => own_method(context, method, customer).map(Some),
+        (None, Some(data)) => payment_method::from_data(context, data).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
 /// A payment method that may be used here: another customer's may not.
-pub(super) fn own_method(context: &mut Context<'_>, id: &str, customer: Option<&str>) -> ApiResult<String> {
+fn own_method(context: &mut Context<'_>, id: &str, customer: Option<&str>) -> ApiResult<String> {
     let id = payment_method::resolve(context, id, "payment_method").map_err(|error| error.status(400))?;
     let owner = context.world.payment_methods.get(&id).and_then(|method| method.customer.as_deref());
     match owner {
@@ -182,6 +218,7 @@ pub fn update(context: &mut Context<'_>, ids: &[&str], params: Params<'_>) -> Ap
         );
         return Err(unexpected_state(context, id, message));
     }
+    check_allowed(params)?;
     let mut changed = intent.clone();
     apply(context, params, &mut changed)?;
     *change(context, id) = changed;
@@ -219,8 +256,8 @@ fn apply(context: &mut Context<'_>, params: Params<'_>, intent: &mut PaymentInte
         intent.payment_method_options = method_options(params);
     }
     intent.kept = keep(params, std::mem::take(&mut intent.kept));
-    if let Some(method) = params.text("payment_method") {
-        intent.payment_method = Some(own_method(context, method, intent.customer.as_deref())?);
+    if let Some(method) = given_method(context, params, intent.customer.as_deref())? {
+        intent.payment_method = Some(method);
         intent.status = Status::RequiresConfirmation;
         intent.next_action = None;
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 pub use confirm::{Attempt, authenticate, conclude, confirm, pay_with, settle};
-pub use create::{create, new, shipping, update};
+pub use create::{check_allowed, create, new, shipping, update};
 pub use finish::{cancel, cancel_now, capture, expire_hold, increment_authorization};
 
 use super::context::Context;
@@ -88,6 +88,9 @@ pub struct PaymentIntent {
     pub kept: Map<String, Value>,
     pub owner: Option<Owner>,
     pub increments: u32,
+    /// The newest try was made without the customer.
+    #[serde(default)]
+    pub off_session: bool,
 }
 
 /// Parameters that are returned as they were sent.

@@ -27,8 +27,7 @@ pub fn create(context: &mut Context<'_>, _: &[&str], params: Params<'_>) -> ApiR
     }
     let mut items = Vec::new();
     for (index, one) in given.into_iter().enumerate() {
-        let price = price::line_price(context, one, &format!("items[{index}]"))?;
-        items.push(new_item(context, price, one.integer("quantity").unwrap_or(1), one.metadata()?));
+        items.push(new_item(context, one, &format!("items[{index}]"))?);
     }
     let method = match params.text("default_payment_method") {
         Some(method) => Some(payment_method::resolve(context, method, "default_payment_method")?),
@@ -44,7 +43,16 @@ pub fn create(context: &mut Context<'_>, _: &[&str], params: Params<'_>) -> ApiR
     Ok(context.world.subscription(&id))
 }
 
-fn new_item(context: &mut Context<'_>, price: String, quantity: i64, metadata: Metadata) -> Item {
+/// An item as a request describes it.
+///
+/// # Errors
+/// A 400 naming what is wrong below `at`.
+pub(super) fn new_item(context: &mut Context<'_>, given: Params<'_>, at: &str) -> ApiResult<Item> {
+    let price = price::line_price(context, given, at)?;
+    Ok(item(context, price, given.integer("quantity").unwrap_or(1), given.metadata()?))
+}
+
+fn item(context: &mut Context<'_>, price: String, quantity: i64, metadata: Metadata) -> Item {
     Item {
         id: format!("si_{}", context.random.text(14)),
         created: context.now.seconds(),
@@ -54,7 +62,7 @@ fn new_item(context: &mut Context<'_>, price: String, quantity: i64, metadata: M
     }
 }
 
-fn recurring_of(context: &Context<'_>, items: &[Item]) -> ApiResult<(Recurring, String)> {
+pub(super) fn recurring_of(context: &Context<'_>, items: &[Item]) -> ApiResult<(Recurring, String)> {
     let mut first: Option<(Recurring, String)> = None;
     for (index, item) in items.iter().enumerate() {
         let price = context.world.prices.get(&item.price).expect("the item's price was resolved");
@@ -240,7 +248,7 @@ pub fn of_session(context: &mut Context<'_>, session: &str) -> ApiResult<String>
     for line in &known.lines {
         let recurs = context.world.prices.get(&line.price).is_some_and(|price| price.recurring.is_some());
         if recurs {
-            items.push(new_item(context, line.price.clone(), line.quantity, line.metadata.clone()));
+            items.push(item(context, line.price.clone(), line.quantity, line.metadata.clone()));
         } else {
             extras.push((line.price.clone(), line.quantity));
         }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::create::new_invoice;
+use super::create::{new_invoice, new_item, recurring_of};
 use super::{Subscription, SubscriptionStatus as Status, change, get, period};
 use crate::model::context::Context;
 use crate::model::error::{ApiError, ApiResult};
@@ -40,6 +40,19 @@ pub fn invoice_was_paid(context: &mut Context<'_>, invoice: &str) {
         if one.saves_method && method.is_some() {
             one.default_payment_method = method;
         }
+    });
+}
+
+/// The card that a subscription without a first payment asked for is there: renewals are charged to it.
+/// Source: <https://docs.stripe.com/api/subscriptions/object#subscription_object-pending_setup_intent>.
+pub fn setup_has_succeeded(context: &mut Context<'_>, intent: &str, method: &str) {
+    let asks = |one: &&Subscription| one.pending_setup_intent.as_deref() == Some(intent);
+    let Some(id) = context.world.subscriptions.iter().rev().find(asks).map(|one| one.id.clone()) else {
+        return;
+    };
+    changed(context, &id, |one| {
+        one.pending_setup_intent = None;
+        one.default_payment_method = Some(method.to_owned());
     });
 }
 
@@ -181,7 +194,9 @@ fn change_item(
     at: &str,
 ) -> ApiResult<()> {
     let Some(item) = given.text("id") else {
-        return Err(ApiError::missing(format!("{at}[id]")).into());
+        let added = new_item(context, given, at)?;
+        fresh.items.push(added);
+        return recurring_of(context, &fresh.items).map(drop);
     };
     let place = fresh.items.iter().position(|known| known.id == item);
     let Some(place) = place else {

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 pub use create::{create, of_session};
 pub use life::{
-    cancel, expire_incomplete, invoice_has_failed, invoice_was_paid, renew, trial_will_end, update,
+    cancel, expire_incomplete, invoice_has_failed, invoice_was_paid, renew, setup_has_succeeded,
+    trial_will_end, update,
 };
 
 use super::context::Context;

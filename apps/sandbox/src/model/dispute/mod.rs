@@ -2,57 +2,27 @@
 //!
 //! Source: <https://docs.stripe.com/api/disputes>, <https://docs.stripe.com/disputes>.
 
+mod render;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::balance_transaction::{self, DISPUTE_FEE, Entry};
-use super::cards::Aftermath;
-use super::context::Context;
-use super::error::{ApiError, ApiResult};
-use super::list::{self, Page};
-use super::metadata::Metadata;
-use super::params::Params;
-use super::table::Row;
-use super::time::{DAY, Time};
-use super::timers::Due;
-use super::world::World;
+use crate::model::balance_transaction::{self, DISPUTE_FEE, Entry};
+use crate::model::cards::Aftermath;
+use crate::model::context::Context;
+use crate::model::error::{ApiError, ApiResult};
+use crate::model::list::{self, Page};
+use crate::model::metadata::Metadata;
+use crate::model::params::Params;
+use crate::model::table::Row;
+use crate::model::time::{DAY, Time};
+use crate::model::timers::Due;
+use render::EVIDENCE;
 
 /// How long the bank takes in test mode. Stripe says seconds.
 const DECISION_SECONDS: i64 = 5;
 /// The deadline for evidence; typically seven to twenty-one days.
 const EVIDENCE_SECONDS: i64 = 9 * DAY;
-
-/// The texts and files that evidence may hold.
-/// Source: <https://docs.stripe.com/api/disputes/evidence_object>.
-const EVIDENCE: &[&str] = &[
-    "access_activity_log",
-    "billing_address",
-    "cancellation_policy",
-    "cancellation_policy_disclosure",
-    "cancellation_rebuttal",
-    "customer_communication",
-    "customer_email_address",
-    "customer_name",
-    "customer_purchase_ip",
-    "customer_signature",
-    "duplicate_charge_documentation",
-    "duplicate_charge_explanation",
-    "duplicate_charge_id",
-    "product_description",
-    "receipt",
-    "refund_policy",
-    "refund_policy_disclosure",
-    "refund_refusal_explanation",
-    "service_date",
-    "service_documentation",
-    "shipping_address",
-    "shipping_carrier",
-    "shipping_date",
-    "shipping_documentation",
-    "shipping_tracking_number",
-    "uncategorized_file",
-    "uncategorized_text",
-];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -111,48 +81,6 @@ impl Dispute {
     pub fn is_charge_refundable(&self) -> bool {
         self.is_inquiry() || self.status == DisputeStatus::Won
     }
-
-    pub fn render(&self, world: &World) -> Value {
-        let mut evidence: Map<String, Value> = EVIDENCE
-            .iter()
-            .map(|name| ((*name).to_owned(), self.evidence.get(*name).cloned().unwrap_or(Value::Null)))
-            .collect();
-        evidence.insert("enhanced_evidence".into(), json!({}));
-        let booked = self.balance_transactions.iter().filter_map(|id| world.balance_transactions.get(id));
-        json!({
-            "id": self.id,
-            "object": "dispute",
-            "amount": self.amount,
-            "balance_transactions": booked.map(|one| one.render()).collect::<Vec<_>>(),
-            "charge": self.charge,
-            "created": self.created,
-            "currency": self.currency,
-            "enhanced_eligibility_types": [],
-            "evidence": evidence,
-            "evidence_details": {
-                "due_by": if self.is_closed() { Value::Null } else { json!(self.due_by) },
-                "enhanced_eligibility": {},
-                "has_evidence": !self.evidence.is_empty(),
-                "past_due": world.clock_seconds > self.due_by,
-                "submission_count": self.submissions,
-            },
-            "is_charge_refundable": self.is_charge_refundable(),
-            "livemode": world.livemode,
-            "metadata": self.metadata.to_value(),
-            "payment_intent": self.payment_intent,
-            "payment_method_details": {
-                "card": {
-                    "brand": self.brand,
-                    "case_type": if self.is_inquiry() { "inquiry" } else { "chargeback" },
-                    "network": self.brand,
-                    "network_reason_code": if self.reason == "fraudulent" { "10.4" } else { "13.1" },
-                },
-                "type": "card",
-            },
-            "reason": self.reason,
-            "status": self.status,
-        })
-    }
 }
 
 /// What the test card asks for happens once its money is captured.
@@ -166,8 +94,26 @@ pub fn after_capture(context: &mut Context<'_>, charge: &str) {
             open(context, charge, "fraudulent", DisputeStatus::NeedsResponse);
             open(context, charge, "product_not_received", DisputeStatus::WarningNeedsResponse);
         }
+        Some(Aftermath::FraudWarning) => warn(context, charge),
         _ => {}
     }
+}
+
+/// The issuer suspects fraud: `radar.early_fraud_warning.created`. No money moves.
+/// Source: <https://docs.stripe.com/api/radar/early_fraud_warnings>.
+fn warn(context: &mut Context<'_>, charge: &str) {
+    let id = context.random.id("issfr");
+    let warning = json!({
+        "id": id,
+        "object": "radar.early_fraud_warning",
+        "actionable": true,
+        "charge": charge,
+        "created": context.now.seconds(),
+        "fraud_type": "misc",
+        "livemode": context.world.livemode,
+        "payment_intent": context.world.charges.get(charge).map(|charge| charge.payment_intent.as_str()),
+    });
+    context.emit("radar.early_fraud_warning.created", &warning);
 }
 
 /// Opens a dispute over all that was captured.
@@ -239,7 +185,8 @@ pub fn update(context: &mut Context<'_>, ids: &[&str], params: Params<'_>) -> Ap
             None => {}
         }
     }
-    let submits = params.value("submit").and_then(Value::as_bool).unwrap_or(true) && given.is_some();
+    // Staged evidence goes to the bank with `submit=true` alone.
+    let submits = params.value("submit").and_then(Value::as_bool).unwrap_or(given.is_some());
     if submits && (changed.submissions > 0 || changed.is_under_review()) {
         return Err(ApiError::refused("Evidence for this dispute was already submitted.").into());
     }

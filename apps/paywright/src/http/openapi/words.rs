@@ -1,0 +1,104 @@
+//! The words of the API that are texts in the code: ids, states, currencies, metadata.
+
+use paywright_domain::{CancelReason, Mode as DomainMode, OrderState as DomainOrderState};
+use strum::IntoEnumIterator as _;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        Object, ObjectBuilder, RefOr, Schema,
+        schema::{AdditionalProperties, Type},
+    },
+};
+
+/// A named schema without a type of its own in the code.
+macro_rules! word {
+    ($name:ident, $doc:literal, $build:expr) => {
+        #[doc = $doc]
+        pub(crate) enum $name {}
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let build: fn(ObjectBuilder) -> ObjectBuilder = $build;
+                build(ObjectBuilder::new().schema_type(Type::String).description(Some($doc))).build().into()
+            }
+        }
+
+        impl ToSchema for $name {}
+    };
+}
+
+word!(OrderId, "An order's id.", |it| id(it, "ord"));
+word!(PaymentId, "A payment's id.", |it| id(it, "pay"));
+word!(ProductId, "A product's id.", |it| id(it, "prod"));
+word!(CustomerId, "A customer's id.", |it| id(it, "cus"));
+word!(Mode, "Test or live.", |it| it
+    .enum_values(Some([DomainMode::Test, DomainMode::Live].map(|mode| mode.to_string()))));
+word!(OrderState, "How far an order has come. More states may follow.", |it| it
+    .enum_values(Some(DomainOrderState::iter().map(|state| state.to_string()))));
+word!(PaymentState, "How far a payment has come. More states may follow.", |it| it
+    .enum_values(Some(paywright_domain::PaymentState::iter().map(|state| state.to_string()))));
+word!(Channel, "Where the customer pays: on Stripe's page, or on yours.", |it| it
+    .enum_values(Some(["checkout", "payment_intent"])));
+word!(WhyCancelled, "Why an order was cancelled; `expired` is ours to give.", |it| it.enum_values(Some(
+    [
+        CancelReason::RequestedByCustomer,
+        CancelReason::Duplicate,
+        CancelReason::Fraudulent,
+        CancelReason::Expired
+    ]
+    .map(|reason| reason.to_string())
+)));
+word!(CancelFor, "Why to cancel an order.", |it| it
+    .enum_values(Some(
+        [CancelReason::RequestedByCustomer, CancelReason::Duplicate, CancelReason::Fraudulent]
+            .map(|reason| reason.to_string())
+    ))
+    .default(Some(CancelReason::default().to_string().into())));
+word!(Currency, "A currency that Stripe takes: three lower-case letters of ISO 4217.", |it| it
+    .pattern(Some("^[a-z]{3}$"))
+    .examples(["usd"]));
+word!(
+    Metadata,
+    "Your own notes: at most 45 keys of 1 to 40 characters without brackets, not beginning with `paywright_`; values \
+     of at most 500 characters.",
+    |it| it
+        .schema_type(Type::Object)
+        .additional_properties(Some(AdditionalProperties::from(Schema::from(
+            ObjectBuilder::new().schema_type(Type::String).max_length(Some(500))
+        ))))
+        .property_names(Some(Schema::from(
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .min_length(Some(1))
+                .max_length(Some(40))
+                .pattern(Some(r"^(?!paywright_)[^\[\]]*$"))
+        )))
+        .max_properties(Some(45))
+        .examples([serde_json::json!({ "basket": "4711" })])
+);
+
+/// TypeID: the kind, and a UUIDv7 in Crockford's base 32.
+fn id(it: ObjectBuilder, prefix: &str) -> ObjectBuilder {
+    it.pattern(Some(format!("^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$")))
+        .examples([format!("{prefix}_01kagpz3m4e5tv9w8x7y6z5a4b")])
+}
+
+/// The `object` field of each kind of answer.
+macro_rules! kinds {
+    ($($kind:ident),*) => {
+        $(pub(crate) fn $kind() -> Object {
+            ObjectBuilder::new().schema_type(Type::String).enum_values(Some([stringify!($kind)])).build()
+        })*
+    };
+}
+
+kinds!(list, order, payment, product);
+
+/// A list that this version leaves empty.
+pub(crate) fn none_yet() -> utoipa::openapi::Array {
+    utoipa::openapi::schema::ArrayBuilder::new()
+        .items(Object::new())
+        .max_items(Some(0))
+        .description(Some("Empty in this version."))
+        .build()
+}
