@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::{App, HttpServer, dev::ServerHandle, web};
+use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +35,8 @@ pub struct Options {
     pub delivery_timeout: Duration,
     /// Threads that serve requests.
     pub workers: usize,
+    /// The most objects that each mode holds; then a POST is refused until a reset, so that memory has an end.
+    pub objects_max: usize,
 }
 
 /// A webhook endpoint that exists from the start.
@@ -68,6 +70,7 @@ impl Default for Options {
             retry_schedule,
             delivery_timeout: Duration::from_secs(15),
             workers: 2,
+            objects_max: crate::model::Settings::default().objects_max,
         }
     }
 }
@@ -191,6 +194,7 @@ fn configuration(options: &Options, public_url: &str) -> Input {
         settings: Settings {
             public_url: public_url.trim_end_matches('/').to_owned(),
             retry_schedule_ms: options.retry_schedule.iter().map(millis).collect(),
+            objects_max: options.objects_max,
         },
         presets: options.webhook_endpoints.iter().map(preset).collect(),
     }
@@ -202,5 +206,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .configure(pages::routes)
         .configure(dashboard::routes)
         .configure(browser::routes)
+        // Browsers ask for it on every page.
+        .route("/favicon.ico", web::get().to(async || HttpResponse::NoContent()))
         .default_service(web::to(api::handle));
 }

@@ -68,6 +68,7 @@ impl Model {
         match control {
             Control::PaySession { session, details } => {
                 let mut context = self.context(self.mode_or_test(session), now, random);
+                context.world.check_room()?;
                 let body = checkout_session::pay(&mut context, session, details.clone())?;
                 Ok((body, context.events))
             }
@@ -84,6 +85,7 @@ impl Model {
             }
             Control::PayIntent { intent, details } => {
                 let mut context = self.context(self.mode_or_test(intent), now, random);
+                context.world.check_room()?;
                 pay_intent(&mut context, intent, details)?;
                 Ok((context.world.intent(intent), context.events))
             }
@@ -162,7 +164,13 @@ impl Model {
             let world = self.world_mut(mode);
             let endpoints = std::mem::take(&mut world.webhook_endpoints);
             let public_url = std::mem::take(&mut world.public_url);
-            *world = super::world::World { livemode: mode == Mode::Live, public_url, ..Default::default() };
+            let objects_max = world.objects_max;
+            *world = super::world::World {
+                livemode: mode == Mode::Live,
+                public_url,
+                objects_max,
+                ..Default::default()
+            };
             let kept = endpoints.iter().filter(|endpoint| endpoint.preset && !endpoint.deleted).cloned();
             world.webhook_endpoints = kept.collect();
         }

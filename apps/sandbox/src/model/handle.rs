@@ -137,6 +137,9 @@ fn run(context: &mut super::context::Context<'_>, call: &Call<'_>) -> ApiResult<
         false => parameters::validate(&route.operation(), &call.tree)?,
     };
     let expanded = typed.remove("expand");
+    if request.method == Method::Post {
+        context.world.check_room()?;
+    }
     let mut body = (route.handler)(context, &ids, Params::new(&typed))?;
     if let Some(Value::Array(paths)) = expanded {
         expand::expand(context.world, &mut body, &paths)?;

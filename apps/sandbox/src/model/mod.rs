@@ -80,6 +80,14 @@ pub struct Settings {
     pub public_url: String,
     /// Waits after the first, second, ... failed delivery attempt, in milliseconds.
     pub retry_schedule_ms: Vec<i64>,
+    /// The most objects that each mode holds; then a POST is refused until a reset.
+    #[serde(default = "objects_max")]
+    pub objects_max: usize,
+}
+
+/// By default: about 125,000 card payments, some 2 GB.
+pub(crate) fn objects_max() -> usize {
+    500_000
 }
 
 /// A webhook endpoint that is configured from outside.
@@ -151,15 +159,20 @@ pub struct Model {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { public_url: "http://127.0.0.1:12111".to_owned(), retry_schedule_ms: vec![1_000] }
+        let public_url = "http://127.0.0.1:12111".to_owned();
+        Self { public_url, retry_schedule_ms: vec![1_000], objects_max: objects_max() }
     }
 }
 
 impl Default for Model {
     fn default() -> Self {
         let settings = Settings::default();
-        let world =
-            |livemode| World { livemode, public_url: settings.public_url.clone(), ..World::default() };
+        let world = |livemode| World {
+            livemode,
+            public_url: settings.public_url.clone(),
+            objects_max: settings.objects_max,
+            ..World::default()
+        };
         Self { clock: Clock::default(), inputs: 0, test: world(false), live: world(true), settings }
     }
 }
@@ -262,6 +275,7 @@ impl Model {
         self.settings = settings.clone();
         self.test.public_url.clone_from(&settings.public_url);
         self.live.public_url.clone_from(&settings.public_url);
+        (self.test.objects_max, self.live.objects_max) = (settings.objects_max, settings.objects_max);
         for preset in presets {
             webhook_endpoint::preset(&mut self.test.webhook_endpoints, random.id("we"), preset, now);
         }

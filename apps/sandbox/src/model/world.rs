@@ -10,6 +10,7 @@ use super::checkout_session::CheckoutSession;
 use super::customer::Customer;
 use super::delivery::{Deliveries, Outcome, Outgoing};
 use super::dispute::Dispute;
+use super::error::{ApiError, ApiResult};
 use super::event::{self, Event};
 use super::idempotency;
 use super::invoice::{Invoice, InvoicePayment};
@@ -34,6 +35,9 @@ pub struct World {
     pub public_url: String,
     /// The time of the input being handled.
     pub clock_seconds: i64,
+    /// The most objects that it holds. Nothing is forgotten silently, so there has to be an end.
+    #[serde(default = "super::objects_max")]
+    pub objects_max: usize,
     pub payment_intents: Table<PaymentIntent>,
     pub charges: Table<Charge>,
     pub payment_methods: Table<PaymentMethod>,
@@ -68,6 +72,37 @@ pub struct World {
 }
 
 impl World {
+    /// How many objects there are, of the kinds that grow with use.
+    pub fn objects(&self) -> usize {
+        self.payment_intents.len()
+            + self.charges.len()
+            + self.payment_methods.len()
+            + self.checkout_sessions.len()
+            + self.customers.len()
+            + self.products.len()
+            + self.prices.len()
+            + self.refunds.len()
+            + self.disputes.len()
+            + self.balance_transactions.len()
+            + self.subscriptions.len()
+            + self.invoices.len()
+            + self.setup_intents.len()
+    }
+
+    /// Whether there is room for more. It is the sandbox's own rule, not Stripe's.
+    ///
+    /// # Errors
+    /// A 400 that says how to go on; nothing was done.
+    pub fn check_room(&self) -> ApiResult<()> {
+        let most = self.objects_max;
+        if self.objects() < most {
+            return Ok(());
+        }
+        let message =
+            format!("This sandbox is full: it holds {most} objects. Empty it by POST /_sandbox/reset.");
+        Err(ApiError::invalid(message).into())
+    }
+
     /// Any object by its id.
     pub fn find(&self, id: &str) -> Option<Value> {
         let live = self.livemode;

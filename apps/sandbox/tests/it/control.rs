@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::harness::Rig;
+use paywright_sandbox::Options;
+
+use crate::harness::{Rig, local};
 
 #[tokio::test]
 async fn bad_json_is_a_clear_400() {
@@ -25,6 +27,27 @@ async fn bad_json_is_a_clear_400() {
     assert_eq!(rig.control("/_sandbox/clock", &json!({"advance": "soon"})).await.status, 400);
     assert_eq!(rig.get("/_sandbox/nothing").await.status, 404);
     assert_eq!(rig.get("/_sandbox/health").await.ok().body["status"], "ok");
+    rig.stop().await;
+}
+
+/// Memory has an end: nothing is forgotten silently, so a full sandbox says so.
+#[tokio::test]
+async fn a_full_sandbox_refuses_more_and_still_answers_until_it_is_emptied() {
+    let options = Options { bind: local(), objects_max: 4, ..Options::default() };
+    let rig = Rig::with(options).await;
+    let form = "amount=100&currency=usd";
+    let first = rig.post("/v1/payment_intents", form).await.ok().id();
+    for _ in 0..3 {
+        rig.post("/v1/payment_intents", form).await.ok();
+    }
+    let refused = rig.post("/v1/payment_intents", form).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.error("message").contains("/_sandbox/reset"), "{}", refused.text);
+    let card = json!({"card": "4242424242424242"});
+    assert_eq!(rig.control(&format!("/_sandbox/payment_intents/{first}/pay"), &card).await.status, 400);
+    rig.get(&format!("/v1/payment_intents/{first}")).await.ok();
+    rig.control("/_sandbox/reset", &json!({})).await.ok();
+    rig.post("/v1/payment_intents", form).await.ok();
     rig.stop().await;
 }
 

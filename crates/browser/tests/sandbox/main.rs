@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 #[path = "../pages/browser.rs"]
-#[expect(dead_code, reason = "the shop's own tests need more of it")]
 mod browser;
 mod dashboard;
 mod merchant;
