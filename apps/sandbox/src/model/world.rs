@@ -187,7 +187,10 @@ impl World {
             if oldest.created + event::KEPT_SECONDS > now.seconds() && self.events.len() <= event::KEPT_MAX {
                 return;
             }
+            let forgotten = oldest.id.clone();
             self.events.pop_oldest();
+            // An endpoint that never answers must not keep them in memory for ever.
+            self.deliveries.forget(&forgotten);
         }
     }
 
