@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 
 use super::fault;
-use super::shell::Shell;
+use super::shell::{Shell, request_id};
 use crate::model::error::ApiError;
 use crate::model::fault::{Kind, Verdict};
 use crate::model::{Method, Request, Response};
@@ -23,11 +23,11 @@ pub(super) async fn handle(
 ) -> HttpResponse {
     let request = match read(&http, payload).await {
         Ok(request) => request,
-        Err(error) => return refuse(&error),
+        Err(error) => return write(early(&error)),
     };
     let held = match shell.hold(&request) {
         Ok(held) => held,
-        Err(error) => return answer(&shell, &request, refused(&error)),
+        Err(error) => return answer(&shell, &request, early(&error)),
     };
     let verdicts = match shell.decide(&request) {
         Ok(verdicts) => verdicts,
@@ -38,8 +38,13 @@ pub(super) async fn handle(
         drop(held);
         return answer(&shell, &request, response);
     }
-    let response = with_faults(&http, &request, &shell, &verdicts).await;
+    let mut response = with_faults(&http, &request, &shell, &verdicts).await;
     drop(held);
+    if let Some(retry) = verdicts.iter().find_map(|verdict| verdict.should_retry) {
+        let name = HeaderName::from_static("stripe-should-retry");
+        let value = if retry { "true" } else { "false" };
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 
@@ -59,24 +64,23 @@ async fn with_faults(
     for delay in verdicts.iter().filter(|verdict| verdict.kind == Kind::Delay) {
         tokio::time::sleep(Duration::from_millis(delay.millis)).await;
     }
-    if let Some(error) = verdicts.iter().find_map(|verdict| verdict.as_refusal()) {
-        let mut response = refused(&error);
+    let key = request.idempotency_key.as_deref();
+    if let Some(error) = verdicts.iter().find_map(|verdict| verdict.as_refusal(key)) {
+        let mut response = early(&error);
         if error.code == Some("rate_limit") {
             response = response.header("Stripe-Rate-Limited-Reason", "endpoint-rate");
         }
         return answer(shell, request, response);
     }
-    let instead =
-        |verdict: &Verdict| verdict.kind == Kind::Reset || fault::proxy_page(verdict.kind).is_some();
-    let replace = |verdict: Verdict| fault::proxy_page(verdict.kind).unwrap_or_else(|| fault::reset(http));
-    let replacing = verdicts.iter().copied().find(instead);
-    if let Some(verdict) = replacing.filter(|verdict| !verdict.effect) {
-        return replace(verdict);
+    let replacing = find(|verdict| verdict.kind.replaces_the_answer());
+    let replacement = || replacing.and_then(|verdict| fault::instead(http, verdict.kind));
+    if let Some(instead) = replacing.filter(|verdict| !verdict.effect).and_then(|_| replacement()) {
+        return instead;
     }
     let effect = verdicts.iter().find_map(|verdict| verdict.as_effect());
     let response = shell.request(request.clone(), effect);
-    if let Some(verdict) = replacing {
-        return replace(verdict);
+    if let Some(instead) = replacement() {
+        return instead;
     }
     // An answer that lies on purpose is no exchange that the checker should see.
     if effect.is_none_or(|effect| effect.is_error()) {
@@ -162,11 +166,19 @@ fn api_key(headers: &HeaderMap) -> Option<String> {
     Some(pair.split_once(':').map_or(pair.clone(), |(user, _)| user.to_owned()))
 }
 
-pub(super) fn refused(error: &ApiError) -> Response {
+fn refused(error: &ApiError) -> Response {
     let response = Response::json(error.status, &error.body());
     match error.should_retry() {
         Some(retry) => response.header("Stripe-Should-Retry", retry.to_string()),
         None => response,
+    }
+}
+
+/// A refusal before Stripe looked at the request. Only one by a lock has no request id.
+pub(super) fn early(error: &ApiError) -> Response {
+    match error.code {
+        Some("lock_timeout") => refused(error),
+        _ => refused(error).header("Request-Id", request_id()),
     }
 }
 

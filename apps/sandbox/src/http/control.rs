@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::api::{BODY_MAX, refuse, write};
+use super::hand;
 use super::shell::Shell;
 use crate::model::checkout_session::{Authenticate, PayDetails};
 use crate::model::control::ClockCommand;
@@ -23,6 +24,10 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/deliveries", web::get().to(deliveries))
         .route("/events/{id}/resend", web::post().to(resend))
         .route("/webhook_endpoints/{id}/roll", web::post().to(roll))
+        .configure(hand::routes)
+        .route("/account", web::get().to(account))
+        .route("/account", web::post().to(change_account))
+        .route("/idempotency_keys/forget", web::post().to(forget_keys))
         .route("/clock", web::get().to(clock))
         .route("/clock", web::post().to(move_clock))
         .route("/faults", web::get().to(faults))
@@ -124,6 +129,31 @@ async fn roll(id: web::Path<String>, payload: web::Payload, shell: web::Data<She
             write(shell.control(Control::RollSecret { endpoint: id.into_inner(), keep_millis }))
         }
         None => refuse(&bad_json("keep_old must be a duration like \"24h\"")),
+    }
+}
+
+async fn account(shell: web::Data<Shell>) -> HttpResponse {
+    write(Response::json(200, &shell.read(|model, _| model.world(Mode::Test).terms.render())))
+}
+
+async fn change_account(payload: web::Payload, shell: web::Data<Shell>) -> HttpResponse {
+    match json_body::<Value>(payload).await {
+        Ok(change) => write(shell.control(Control::Account(change))),
+        Err(error) => refuse(&error),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ForgetBody {
+    /// All keys when left out.
+    key: Option<String>,
+}
+
+async fn forget_keys(payload: web::Payload, shell: web::Data<Shell>) -> HttpResponse {
+    match json_body::<ForgetBody>(payload).await {
+        Ok(body) => write(shell.control(Control::ForgetKeys { key: body.key })),
+        Err(error) => refuse(&error),
     }
 }
 
@@ -252,13 +282,14 @@ fn bad_json(message: impl Into<String>) -> Box<ApiError> {
     ApiError::invalid(message).into()
 }
 
-/// A JSON body of at most 1 MiB.
-async fn json_body<T: DeserializeOwned>(payload: web::Payload) -> Result<T, Box<ApiError>> {
+/// A JSON body of at most 1 MiB; none at all is an empty object.
+pub(super) async fn json_body<T: DeserializeOwned>(payload: web::Payload) -> Result<T, Box<ApiError>> {
     let bytes = match payload.to_bytes_limited(BODY_MAX).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(_)) => return Err(bad_json("The request's body could not be read.")),
         Err(_) => return Err(ApiError::too_large().into()),
     };
+    let bytes = if bytes.is_empty() { web::Bytes::from_static(b"{}") } else { bytes };
     serde_json::from_slice(&bytes).map_err(|error| bad_json(format!("Invalid JSON: {error}")))
 }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::control::duration_millis;
+use super::hand::{self, Button};
 use super::pages::{html, message, redirect};
 use super::shell::Shell;
 use crate::model::control::ClockCommand;
@@ -25,6 +26,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         .route("/dashboard", web::get().to(home))
         .route("/dashboard/list/{kind}", web::get().to(list))
         .route("/dashboard/object/{id}", web::get().to(object))
+        .route("/dashboard/object/{id}", web::post().to(hand::act))
         .route("/dashboard/deliveries", web::get().to(deliveries))
         .route("/dashboard/faults", web::get().to(faults))
         .route("/dashboard/faults", web::post().to(change_faults))
@@ -206,6 +208,7 @@ struct ObjectPage {
     id: String,
     json: String,
     is_event: bool,
+    buttons: Vec<Button>,
     pay_url: Option<String>,
     events: Vec<Line>,
 }
@@ -220,6 +223,7 @@ async fn object(id: web::Path<String>, shell: web::Data<Shell>) -> HttpResponse 
             id: id.clone(),
             json: serde_json::to_string_pretty(&object).unwrap_or_default(),
             is_event: object["object"] == "event",
+            buttons: hand::buttons(&object),
             pay_url: object["url"]
                 .as_str()
                 .filter(|_| object["object"] == "checkout.session")
@@ -300,6 +304,9 @@ const EXAMPLES: &[&str] = &[
     r#"{"requests": {"error_500": 0.2}}"#,
     r#"{"fault": "reset", "effect": true, "method": "POST", "path": "/v1/payment_intents*", "times": 1}"#,
     r#"{"fault": "delay", "delay": "5s", "path": "/v1/refunds*"}"#,
+    r#"{"fault": "error_500", "repair_after": "6h", "method": "POST", "path": "/v1/refunds", "times": 1}"#,
+    r#"{"fault": "bad_gateway", "should_retry": false, "method": "POST", "times": 1}"#,
+    r#"{"fault": "empty_body", "effect": true, "method": "POST", "times": 1}"#,
     r#"{"rate_limits": true}"#,
 ];
 
@@ -383,11 +390,11 @@ async fn resend(http: HttpRequest, id: web::Path<String>, shell: web::Data<Shell
 }
 
 /// Whether a form comes from another site's page.
-fn is_foreign(http: &HttpRequest) -> bool {
+pub(super) fn is_foreign(http: &HttpRequest) -> bool {
     let site = http.headers().get("Sec-Fetch-Site").and_then(|value| value.to_str().ok());
     site.is_some_and(|site| !matches!(site, "same-origin" | "none"))
 }
 
-fn foreign() -> HttpResponse {
+pub(super) fn foreign() -> HttpResponse {
     message(StatusCode::FORBIDDEN, "Refused", "This form belongs to the sandbox's own pages.", None)
 }

@@ -26,7 +26,7 @@ pub(super) fn remember_socket(connection: &dyn std::any::Any, data: &mut Extensi
 }
 
 /// Ends the connection: the client gets no answer.
-pub(super) fn reset(http: &HttpRequest) -> HttpResponse {
+fn reset(http: &HttpRequest) -> HttpResponse {
     if let Some(Socket(socket)) = http.conn_data::<Socket>() {
         drop(socket.shutdown(Shutdown::Both));
     }
@@ -35,15 +35,30 @@ pub(super) fn reset(http: &HttpRequest) -> HttpResponse {
     response.finish()
 }
 
-/// What a proxy answers in front of a broken server.
-pub(super) fn proxy_page(kind: Kind) -> Option<HttpResponse> {
+/// What is answered in place of what Stripe said, if the fault is one of that kind.
+pub(super) fn instead(http: &HttpRequest, kind: Kind) -> Option<HttpResponse> {
     let page = "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center><hr><center>nginx</center></body></html>";
     match kind {
+        Kind::Reset => Some(reset(http)),
+        Kind::EmptyBody => Some(HttpResponse::Ok().content_type("application/json").finish()),
+        Kind::EndlessBody => Some(endless()),
+        Kind::GatewayTimeout => Some(HttpResponse::GatewayTimeout().finish()),
         Kind::HtmlError => Some(HttpResponse::BadGateway().content_type("text/html").body(page)),
         Kind::BadGateway => Some(HttpResponse::BadGateway().finish()),
         Kind::Unavailable => Some(HttpResponse::ServiceUnavailable().finish()),
         _ => None,
     }
+}
+
+/// JSON that begins well and goes on until the client hangs up; some tens of megabytes a second.
+fn endless() -> HttpResponse {
+    const CHUNK: Bytes = Bytes::from_static(&[b'x'; 64 * 1024]);
+    let start = Bytes::from_static(b"{\"object\":\"");
+    let chunks = stream::unfold(start, |chunk| async move {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        Some((Ok::<_, std::io::Error>(chunk), CHUNK))
+    });
+    HttpResponse::Ok().content_type("application/json").streaming(Box::pin(chunks))
 }
 
 /// Pieces of a dripping answer.

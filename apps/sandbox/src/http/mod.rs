@@ -6,6 +6,7 @@ mod control;
 mod dashboard;
 mod deliver;
 mod fault;
+mod hand;
 mod pages;
 mod record;
 mod server;

@@ -13,6 +13,7 @@ use crate::model::delivery::Outgoing;
 use crate::model::error::ApiError;
 use crate::model::fault::{Faults, Kind, Subject, Verdict};
 use crate::model::idempotency::InFlight;
+use crate::model::random::Random;
 use crate::model::{Blow, Control, Effect, Input, Method, Mode, Model, Request, Response, Time};
 
 pub(super) struct Shell {
@@ -122,7 +123,7 @@ impl Shell {
         }
         if let Some(reason) = core.faults.limit(request.method, &request.path, wall()) {
             let error = ApiError::too_many("Request rate limit exceeded.").code("rate_limit");
-            let response = Response::json(429, &error.body()).header("Stripe-Rate-Limited-Reason", reason);
+            let response = super::api::early(&error).header("Stripe-Rate-Limited-Reason", reason);
             return Err(Box::new(response));
         }
         Ok(core.faults.decide(Subject::Request { method: request.method, path: &request.path }))
@@ -255,6 +256,11 @@ impl Drop for Held<'_> {
 pub(super) fn wall() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The id of a request that the model never sees.
+pub(super) fn request_id() -> String {
+    format!("req_{}", Random::new(entropy(), 0).text(14))
 }
 
 fn entropy() -> u64 {

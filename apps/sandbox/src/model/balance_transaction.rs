@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::account::Rate;
 use super::context::Context;
 use super::error::ApiResult;
 use super::list::{self, Page};
 use super::params::Params;
+use super::refund;
 use super::table::Row;
 use super::time::{DAY, Time};
 use super::timers::Due;
@@ -43,13 +45,26 @@ pub struct BalanceTransaction {
     pub description: Option<String>,
     /// The automatic payout that paid it out.
     pub payout: Option<String>,
+    /// From the currency of what it is about to its own.
+    #[serde(default)]
+    exchange_rate: Option<Rate>,
+}
+
+/// What Stripe takes for a movement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fee {
+    None,
+    /// A share of the settled amount.
+    Charge,
+    /// Of the settlement currency.
+    Fixed(i64),
 }
 
 /// What is to be booked.
 pub struct Entry {
     pub amount: i64,
     pub currency: String,
-    pub fee: i64,
+    pub fee: Fee,
     pub kind: &'static str,
     pub reporting_category: &'static str,
     pub source: String,
@@ -91,7 +106,7 @@ impl BalanceTransaction {
             "created": self.created,
             "currency": self.currency,
             "description": self.description,
-            "exchange_rate": null,
+            "exchange_rate": self.exchange_rate.map(Rate::render),
             "fee": self.fee,
             "fee_details": fee_details,
             "net": self.net(),
@@ -116,13 +131,22 @@ pub type Balance = BTreeMap<String, Amounts>;
 /// Books a movement and answers its id. Money that leaves is taken from the available balance at once.
 pub fn book(context: &mut Context<'_>, entry: Entry) -> String {
     let at_once = entry.available_at_once || entry.amount <= 0;
+    let (amount, currency, exchange_rate) = match entry.kind.starts_with("payout") {
+        true => (entry.amount, entry.currency, None),
+        false => settled(context.world, entry.amount, &entry.currency),
+    };
+    let fee = match entry.fee {
+        Fee::None => 0,
+        Fee::Charge => charge_fee(amount),
+        Fee::Fixed(fee) => fee,
+    };
     let available_on = if at_once { context.now } else { context.now.plus_seconds(PENDING_SECONDS) };
     let booked = BalanceTransaction {
         id: context.random.id("txn"),
         created: context.now.seconds(),
-        amount: entry.amount,
-        fee: entry.fee,
-        currency: entry.currency,
+        amount,
+        fee,
+        currency,
         available_on: available_on.seconds(),
         available: at_once,
         kind: entry.kind.to_owned(),
@@ -130,6 +154,7 @@ pub fn book(context: &mut Context<'_>, entry: Entry) -> String {
         source: entry.source,
         description: entry.description,
         payout: None,
+        exchange_rate,
     };
     let id = booked.id.clone();
     if booked.kind != "payout" && booked.kind != "payout_cancel" && at_once {
@@ -142,8 +167,26 @@ pub fn book(context: &mut Context<'_>, entry: Entry) -> String {
         amounts.pending += booked.net();
         context.world.timers.set(available_on, Due::FundsAvailable(id.clone()));
     }
+    let adds = at_once && booked.net() > 0;
     context.world.balance_transactions.insert(booked);
+    if adds {
+        refund::pay_waiting(context);
+    }
     id
+}
+
+/// An amount as it is booked: in the settlement currency, if it has a rate to it.
+fn settled(world: &World, amount: i64, currency: &str) -> (i64, String, Option<Rate>) {
+    match world.terms.rate(currency) {
+        Some((settlement, rate)) => (rate.convert(amount), settlement.to_owned(), Some(rate)),
+        None => (amount, currency.to_owned(), None),
+    }
+}
+
+/// Whether the available balance covers an amount.
+pub fn covers(world: &World, amount: i64, currency: &str) -> bool {
+    let (amount, currency, _) = settled(world, amount, currency);
+    world.balance.get(&currency).map_or(0, |amounts| amounts.available) >= amount
 }
 
 /// The next daily payout takes this row along; the first one of a day sets the hour.
@@ -166,6 +209,7 @@ pub fn become_available(context: &mut Context<'_>, id: &str) {
     amounts.pending -= net;
     amounts.available += net;
     wait_for_payout(context, id);
+    refund::pay_waiting(context);
 }
 
 /// `GET /v1/balance`.
@@ -177,7 +221,8 @@ pub fn render_balance(world: &World) -> Value {
     let row = |currency: &str, amount: i64| json!({"amount": amount, "currency": currency, "source_types": {"card": amount}});
     let rows = |pick: fn(&Amounts) -> i64| -> Vec<Value> {
         if world.balance.is_empty() {
-            return vec![row(super::account::CURRENCY, 0)];
+            let currency = world.terms.settlement_currency.as_deref();
+            return vec![row(currency.unwrap_or(super::account::CURRENCY), 0)];
         }
         world.balance.iter().map(|(currency, amounts)| row(currency, pick(amounts))).collect()
     };

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::balance_transaction::{self, Entry};
+use super::balance_transaction::{self, Entry, Fee};
 use super::cards::{Decline, Risk};
 use super::context::Context;
 use super::error::ApiResult;
@@ -321,7 +321,7 @@ pub fn book(context: &mut Context<'_>, id: &str) -> bool {
     let entry = Entry {
         amount: charge.amount_captured,
         currency: charge.currency.clone(),
-        fee: balance_transaction::charge_fee(charge.amount_captured),
+        fee: Fee::Charge,
         kind: "charge",
         reporting_category: "charge",
         source: id.to_owned(),

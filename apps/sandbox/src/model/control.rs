@@ -3,13 +3,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::by_hand::{self, ByHand};
 use super::checkout_session::{self, Authenticate, PayDetails};
 use super::error::{ApiError, ApiResult};
 use super::payment_intent::{self, Attempt, Status};
 use super::random::Random;
 use super::request::Response;
 use super::time::Time;
-use super::{Mode, Model, setup_intent, webhook_endpoint};
+use super::{Mode, Model, refund, setup_intent, webhook_endpoint};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Control {
@@ -37,6 +38,14 @@ pub enum Control {
     RollSecret {
         endpoint: String,
         keep_millis: i64,
+    },
+    /// Someone acts on an object apart from the API.
+    ByHand(ByHand),
+    /// Changes the account's terms, in both modes.
+    Account(Value),
+    /// Forgets one idempotency key, or all, in both modes.
+    ForgetKeys {
+        key: Option<String>,
     },
     Clock(ClockCommand),
     /// Forgets everything but the endpoints that were configured from outside.
@@ -105,6 +114,17 @@ impl Model {
                 let until = now.plus_millis((*keep_millis).clamp(0, webhook_endpoint::ROLL_MILLIS_MAX));
                 webhook_endpoint::roll(&mut context, endpoint, until).map(|body| (body, Vec::new()))
             }
+            Control::ByHand(hand) => {
+                let mut context = self.context(self.mode_or_test(&hand.id), now, random);
+                let body = by_hand::act(&mut context, hand)?;
+                Ok((body, context.events))
+            }
+            Control::Account(change) => self.change_account(change, now, random),
+            Control::ForgetKeys { key } => {
+                let modes = [Mode::Test, Mode::Live].into_iter();
+                let forgotten = modes.map(|mode| self.world_mut(mode).idempotency.forget(key.as_deref()));
+                Ok((json!({"forgotten": forgotten.sum::<usize>()}), Vec::new()))
+            }
             Control::Clock(command) => {
                 self.move_clock(*command, wall, random);
                 Ok((self.render_clock(wall), Vec::new()))
@@ -114,6 +134,24 @@ impl Model {
                 Ok((json!({"reset": true}), Vec::new()))
             }
         }
+    }
+
+    fn change_account(
+        &mut self,
+        change: &Value,
+        now: Time,
+        mut random: Random,
+    ) -> ApiResult<(Value, Vec<String>)> {
+        let terms = self.world(Mode::Test).terms.changed(change)?;
+        let mut events = Vec::new();
+        for mode in [Mode::Test, Mode::Live] {
+            let entropy = Random::new(random.bits(), 0);
+            let mut context = self.context(mode, now, entropy);
+            context.world.terms = terms.clone();
+            refund::pay_waiting(&mut context);
+            events.append(&mut context.events);
+        }
+        Ok((terms.render(), events))
     }
 
     fn mode_or_test(&self, id: &str) -> Mode {

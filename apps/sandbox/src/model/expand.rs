@@ -4,50 +4,31 @@
 
 use serde_json::Value;
 
-use super::error::{ApiError, ApiResult};
-use super::form::shorten;
+use super::expandable::PATHS_MAX;
 use super::list;
 use super::world::World;
 
-/// Deepest expansion.
-const LEVELS_MAX: usize = 4;
-/// Most paths in one request.
-const PATHS_MAX: usize = 20;
-
-/// Expands each path in an answer.
-///
-/// # Errors
-/// 400 for a property that does not exist or cannot be expanded.
-pub fn expand(world: &World, body: &mut Value, paths: &[Value]) -> ApiResult<()> {
+/// Expands each path in an answer. It cannot fail, because the request has been carried out: whether the paths exist
+/// was checked before, see [`super::expandable`].
+pub fn expand(world: &World, body: &mut Value, paths: &[Value]) {
     for path in paths.iter().filter_map(Value::as_str).take(PATHS_MAX) {
         let parts: Vec<&str> = path.split('.').collect();
-        if parts.iter().filter(|part| **part != "data").count() > LEVELS_MAX {
-            let message = format!(
-                "You cannot expand more than {LEVELS_MAX} levels of a property. Property: {}",
-                shorten(path)
-            );
-            return Err(ApiError::refused(message).param("expand").into());
-        }
-        walk(world, body, &parts, path)?;
+        walk(world, body, &parts);
     }
-    Ok(())
 }
 
-fn walk(world: &World, value: &mut Value, parts: &[&str], path: &str) -> ApiResult<()> {
-    let Some((name, rest)) = parts.split_first() else { return Ok(()) };
+fn walk(world: &World, value: &mut Value, parts: &[&str]) {
+    let Some((name, rest)) = parts.split_first() else { return };
     match value {
-        Value::Array(items) => items.iter_mut().try_for_each(|item| walk(world, item, parts, path)),
+        Value::Array(items) => items.iter_mut().for_each(|item| walk(world, item, parts)),
         Value::Object(_) => {
-            // An object's own id names itself, and is no reference.
-            if *name == "id" {
-                return Err(inexpandable(path));
-            }
-            let Some(slot) = slot(world, value, name) else { return Err(missing(path)) };
-            replace(world, slot, path)?;
-            walk(world, slot, rest, path)
+            // Not every object has what its kind may have: only a failed refund names what gave it back.
+            let Some(slot) = slot(world, value, name) else { return };
+            replace(world, slot);
+            walk(world, slot, rest);
         }
         // A null cannot be expanded further, and that is no error.
-        _ => Ok(()),
+        _ => {}
     }
 }
 
@@ -80,28 +61,17 @@ fn hidden(world: &World, object: &Value, name: &str) -> Option<Value> {
     }
 }
 
-fn replace(world: &World, slot: &mut Value, path: &str) -> ApiResult<()> {
+/// An id of what the sandbox does not keep, such as a file, stays an id.
+fn replace(world: &World, slot: &mut Value) {
     match slot {
-        Value::String(id) => match world.find(id) {
-            Some(object) => {
+        Value::String(id) => {
+            if let Some(object) = world.find(id) {
                 *slot = object;
-                Ok(())
             }
-            None => Err(inexpandable(path)),
-        },
-        Value::Array(items) => {
-            items.iter_mut().filter(|item| item.is_string()).try_for_each(|item| replace(world, item, path))
         }
-        _ => Ok(()),
+        Value::Array(items) => {
+            items.iter_mut().filter(|item| item.is_string()).for_each(|item| replace(world, item));
+        }
+        _ => {}
     }
-}
-
-fn inexpandable(path: &str) -> Box<ApiError> {
-    let message = format!("This property cannot be expanded ({}).", shorten(path));
-    ApiError::refused(message).param("expand").into()
-}
-
-fn missing(path: &str) -> Box<ApiError> {
-    let message = format!("This property cannot be expanded because it doesn't exist: {}.", shorten(path));
-    ApiError::refused(message).param("expand").into()
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::auth::{self, Caller};
+use super::context::Context;
 use super::error::{ApiError, ApiResult};
 use super::fault::Effect;
 use super::form::{self, Node};
@@ -13,7 +14,9 @@ use super::params::Params;
 use super::random::Random;
 use super::request::{Method, Request, Response};
 use super::time::Time;
-use super::{API_VERSION, Model, expand, parameters, route};
+use super::timers::Due;
+use super::world::World;
+use super::{API_VERSION, Model, expand, expandable, parameters, route};
 
 /// What is known about a request before it is executed.
 struct Call<'a> {
@@ -33,38 +36,12 @@ impl Model {
         mut random: Random,
     ) -> Response {
         let request_id = format!("req_{}", random.text(14));
-        match self.prepare(request, &request_id) {
+        match prepare(request, &request_id) {
             Ok(call) => self.execute(&call, fault, now, random),
             Err(error) => {
                 answer(request, &request_id, error.status, error.body().to_string(), error.should_retry())
             }
         }
-    }
-
-    fn prepare<'a>(&self, request: &'a Request, request_id: &str) -> ApiResult<Call<'a>> {
-        let caller = auth::caller(request)?;
-        if let Some(version) = &request.stripe_version {
-            check_version(version)?;
-        }
-        let keyed = request.method == Method::Post && request.idempotency_key.is_some();
-        if keyed
-            && request
-                .idempotency_key
-                .as_ref()
-                .is_some_and(|key| key.chars().count() > KEY_LENGTH_MAX || key.is_empty())
-        {
-            let message = format!("Idempotency keys must be between 1 and {KEY_LENGTH_MAX} characters long.");
-            return Err(ApiError::invalid(message).into());
-        }
-        let tree = form::parse(&[&request.query, &request.body])?;
-        let fingerprint = if keyed {
-            let mut canonical = String::new();
-            form::canonical(&tree, &mut canonical);
-            Fingerprint::of(&[request.method.text(), &request.path, &canonical])
-        } else {
-            Fingerprint::of(&[])
-        };
-        Ok(Call { request, request_id: request_id.to_owned(), caller, tree, fingerprint })
     }
 
     fn execute(&mut self, call: &Call<'_>, fault: Option<Effect>, now: Time, random: Random) -> Response {
@@ -91,11 +68,18 @@ impl Model {
         context.request_id = Some(call.request_id.clone());
         context.idempotency_key = key.map(str::to_owned);
         let outcome = match fault {
-            Some(Effect::ErrorWithoutEffect) => Err(ApiError::internal(INTERNAL).into()),
-            Some(Effect::ErrorWithEffect) => {
-                run(&mut context, call).and(Err(ApiError::internal(INTERNAL).into()))
+            Some(Effect::ErrorThenRepair { after_seconds }) => {
+                plan_repair(&mut context, call, after_seconds);
+                Err(ApiError::internal(INTERNAL).into())
             }
-            _ => run(&mut context, call),
+            Some(Effect::ErrorWithoutEffect) => Err(ApiError::internal(INTERNAL).into()),
+            // A decline is an effect, too; only what was never begun is refused as usual.
+            Some(Effect::ErrorWithEffect) => match run(&mut context, call) {
+                Err(error) if !error.executed => Err(error),
+                Ok(_) | Err(_) => Err(ApiError::internal(INTERNAL).into()),
+            },
+            Some(Effect::OtherObject | Effect::WrongLivemode | Effect::WrongAmount | Effect::UnknownEnum)
+            | None => run(&mut context, call),
         };
         let events = std::mem::take(&mut context.events);
         let (status, body, executed, retry) = match outcome {
@@ -110,23 +94,68 @@ impl Model {
             response = response.header("Original-Request", call.request_id.clone());
         }
         if let Some(fault) = fault {
-            distort(fault, &mut response);
+            distort(fault, &mut response, self.world(mode));
         }
         response
     }
 }
 
+/// Reads a request as far as that needs no state.
+fn prepare<'a>(request: &'a Request, request_id: &str) -> ApiResult<Call<'a>> {
+    let caller = auth::caller(request)?;
+    if let Some(version) = &request.stripe_version {
+        check_version(version)?;
+    }
+    let keyed = request.method == Method::Post && request.idempotency_key.is_some();
+    if keyed
+        && request
+            .idempotency_key
+            .as_ref()
+            .is_some_and(|key| key.chars().count() > KEY_LENGTH_MAX || key.is_empty())
+    {
+        let message = format!("Idempotency keys must be between 1 and {KEY_LENGTH_MAX} characters long.");
+        return Err(ApiError::invalid(message).into());
+    }
+    let tree = form::parse(&[&request.query, &request.body])?;
+    let fingerprint = if keyed {
+        let mut canonical = String::new();
+        form::canonical(&tree, &mut canonical);
+        Fingerprint::of(&[request.method.text(), &request.path, &canonical])
+    } else {
+        Fingerprint::of(&[])
+    };
+    Ok(Call { request, request_id: request_id.to_owned(), caller, tree, fingerprint })
+}
+
+fn plan_repair(context: &mut Context<'_>, call: &Call<'_>, after_seconds: i64) {
+    if call.request.method == Method::Get {
+        return;
+    }
+    let at = context.now.plus_seconds(after_seconds);
+    context.world.timers.set(at, Due::RequestRepaired(call.request_id.clone()));
+    context.world.repairs.insert(call.request_id.clone(), call.request.clone());
+}
+
+/// Carries out what was answered with a 500: the object appears by itself, with its events.
+pub(super) fn repair(context: &mut Context<'_>, request_id: &str) {
+    let Some(request) = context.world.repairs.remove(request_id) else { return };
+    context.request_id = Some(request_id.to_owned());
+    context.idempotency_key.clone_from(&request.idempotency_key);
+    // Nobody hears the answer; what is refused by now stays undone.
+    drop(prepare(&request, request_id).and_then(|call| run(context, &call)));
+}
+
 /// The lie is on the wire only: what is kept under the key is the truth.
-fn distort(fault: Effect, response: &mut Response) {
+fn distort(fault: Effect, response: &mut Response, world: &World) {
     if let (200, Ok(mut body)) = (response.status, serde_json::from_str(&response.body)) {
-        fault.distort(&mut body);
+        fault.distort(&mut body, |id| world.another(id));
         response.body = body.to_string();
     }
 }
 
 const INTERNAL: &str = "An unknown error occurred";
 
-fn run(context: &mut super::context::Context<'_>, call: &Call<'_>) -> ApiResult<Value> {
+fn run(context: &mut Context<'_>, call: &Call<'_>) -> ApiResult<Value> {
     let request = call.request;
     let Some((route, ids)) = route::find(request.method, &request.path) else {
         return Err(ApiError::unknown_route(request.method.text(), &request.path).into());
@@ -137,12 +166,15 @@ fn run(context: &mut super::context::Context<'_>, call: &Call<'_>) -> ApiResult<
         false => parameters::validate(&route.operation(), &call.tree)?,
     };
     let expanded = typed.remove("expand");
+    if let Some(Value::Array(paths)) = &expanded {
+        expandable::check(&route.operation(), paths)?;
+    }
     if request.method == Method::Post {
         context.world.check_room()?;
     }
     let mut body = (route.handler)(context, &ids, Params::new(&typed))?;
     if let Some(Value::Array(paths)) = expanded {
-        expand::expand(context.world, &mut body, &paths)?;
+        expand::expand(context.world, &mut body, &paths);
     }
     Ok(body)
 }

@@ -104,6 +104,14 @@ impl Store {
         }
     }
 
+    /// Forgets one key, or all of them, before their time; answers how many.
+    pub fn forget(&mut self, key: Option<&str>) -> usize {
+        let before = self.kept.len();
+        let kept = std::mem::take(&mut self.kept).into_iter();
+        *self = kept.filter(|one| key.is_some_and(|key| one.key != key)).collect::<Vec<_>>().into();
+        before - self.kept.len()
+    }
+
     pub fn len(&self) -> usize {
         self.kept.len()
     }
@@ -126,6 +134,14 @@ impl From<Store> for Vec<Kept> {
     }
 }
 
+/// 409: another request with this key is still being answered.
+pub fn in_use(key: &str) -> ApiError {
+    ApiError::conflict(format!(
+        "There is currently another in-progress request using this Idempotent Key (that probably means you \
+         submitted twice, and the other request is still going through): {key}. Please try again later."
+    ))
+}
+
 /// Keys whose first request is still being answered.
 #[derive(Debug, Default)]
 pub struct InFlight(HashSet<String>);
@@ -137,11 +153,7 @@ impl InFlight {
         if self.0.insert(key.to_owned()) {
             return Ok(());
         }
-        Err(ApiError::conflict(format!(
-            "There is currently another in-progress request using this Idempotent Key (that probably means you \
-             submitted twice, and the other request is still going through): {key}. Please try again later."
-        ))
-        .into())
+        Err(in_use(key).into())
     }
 
     pub fn end(&mut self, key: &str) {

@@ -16,6 +16,7 @@ pub mod account;
 pub mod auth;
 pub mod balance_transaction;
 pub mod billing_portal;
+pub mod by_hand;
 pub mod cards;
 pub mod charge;
 pub mod checkout_session;
@@ -28,6 +29,7 @@ pub mod dispute;
 pub mod error;
 pub mod event;
 pub mod expand;
+pub mod expandable;
 pub mod fault;
 pub mod form;
 pub mod handle;
@@ -311,8 +313,9 @@ fn happen(context: &mut Context<'_>, due: Due) {
         Due::ChargeIsBooked(id) => charge::book_later(context, &id),
         Due::FundsAvailable(id) => balance_transaction::become_available(context, &id),
         Due::RefundSettles(id) => refund::settle(context, &id),
-        Due::RefundFails(id) => refund::fail(context, &id),
+        Due::RefundFails(id) => refund::fail(context, &id, refund::FAILURE),
         Due::DisputeSettles(id) => dispute::settle(context, &id),
+        Due::RequestRepaired(id) => handle::repair(context, &id),
         Due::DisputeDeadline(id) => dispute::miss_deadline(context, &id),
         Due::InvoiceFinalizes(id) => {
             invoice::finalize_now(context, &id);

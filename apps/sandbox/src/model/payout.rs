@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::balance_transaction::{self, Entry};
+use super::balance_transaction::{self, Entry, Fee};
 use super::context::Context;
 use super::currency;
 use super::error::{ApiError, ApiResult};
@@ -157,7 +157,7 @@ fn book(context: &mut Context<'_>, id: &str, sign: i64, kind: &'static str) -> S
     let entry = Entry {
         amount: payout.amount * sign,
         currency: payout.currency.clone(),
-        fee: 0,
+        fee: Fee::None,
         kind,
         reporting_category: if kind == "payout" { "payout" } else { "payout_reversal" },
         source: id.to_owned(),

@@ -43,6 +43,8 @@ pub enum Due {
     DisputeSettles(String),
     /// The deadline for evidence passes.
     DisputeDeadline(String),
+    /// A request that was answered with a 500 is carried out after all.
+    RequestRepaired(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

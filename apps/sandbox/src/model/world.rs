@@ -1,8 +1,11 @@
 //! Everything of one mode: test and live are two worlds that never meet.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::account::Terms;
 use super::balance_transaction::{Balance, BalanceTransaction};
 use super::billing_portal::Configuration;
 use super::charge::Charge;
@@ -20,9 +23,10 @@ use super::payout::Payout;
 use super::price::Price;
 use super::product::Product;
 use super::refund::Refund;
+use super::request::Request;
 use super::setup_intent::SetupIntent;
 use super::subscription::Subscription;
-use super::table::Table;
+use super::table::{Row, Table};
 use super::time::Time;
 use super::timers::Timers;
 use super::webhook_endpoint::WebhookEndpoint;
@@ -49,6 +53,14 @@ pub struct World {
     pub disputes: Table<Dispute>,
     pub balance_transactions: Table<BalanceTransaction>,
     pub balance: Balance,
+    #[serde(default)]
+    pub terms: Terms,
+    /// Refunds that wait for money, the oldest first.
+    #[serde(default)]
+    pub waiting_refunds: VecDeque<String>,
+    /// Requests that were answered with a 500 and will be carried out later, by their request ids.
+    #[serde(default)]
+    pub repairs: BTreeMap<String, Request>,
     /// Available rows that no payout has paid out yet.
     #[serde(default)]
     pub unpaid_rows: Vec<String>,
@@ -127,6 +139,23 @@ impl World {
             "we" => self.webhook_endpoints.get(id).filter(|one| !one.deleted).map(|one| one.render(live)),
             _ => self.products.get(id).map(|one| one.render(live)),
         }
+    }
+
+    /// The newest object of the same kind as another one.
+    pub fn another(&self, id: &str) -> Option<Value> {
+        fn newest<T: Row>(table: &Table<T>, id: &str) -> Option<String> {
+            table.iter().rev().map(Row::id).find(|other| *other != id).map(str::to_owned)
+        }
+        let other = match id.split_once('_')?.0 {
+            "pi" => newest(&self.payment_intents, id),
+            "ch" => newest(&self.charges, id),
+            "cs" => newest(&self.checkout_sessions, id),
+            "re" => newest(&self.refunds, id),
+            "du" => newest(&self.disputes, id),
+            "cus" => newest(&self.customers, id),
+            _ => None,
+        };
+        self.find(&other?)
     }
 
     fn must(&self, id: &str) -> Value {

@@ -91,3 +91,52 @@ async fn a_reset_forgets_everything() {
     assert_eq!(rig.event_types().await, [""; 0]);
     rig.stop().await;
 }
+
+/// Each path of what people do by hand, once.
+/// Covers: fault 148, fault 156, fault 158.
+#[tokio::test]
+async fn people_act_by_hand() {
+    let rig = Rig::start().await;
+    let act =
+        async |path: String, body: serde_json::Value| rig.control(&format!("/_sandbox/{path}"), &body).await;
+    let paid = rig.paid("").await;
+    let (intent, charge) = (paid.id(), paid.body["latest_charge"].as_str().unwrap().to_owned());
+    let refund = act(format!("payment_intents/{intent}/refund"), json!({"amount": 100})).await.ok().id();
+    let failed = act(format!("refunds/{refund}/fail"), json!({"reason": "declined"})).await.ok();
+    assert_eq!(failed.body["failure_reason"], "declined");
+    let account = json!({"refunds_wait_for_balance": true, "settlement_currency": "eur", "exchange_rates": {"usd": "0.9"}});
+    let changed = act("account".to_owned(), account).await.ok();
+    assert_eq!(changed.body, rig.get("/_sandbox/account").await.ok().body);
+    let waits = act(format!("payment_intents/{intent}/refund"), json!({"amount": 100})).await.ok();
+    assert_eq!(waits.body["pending_reason"], "insufficient_funds");
+    let settled = act(format!("refunds/{}/settle", waits.id()), json!({})).await.ok();
+    assert_eq!(settled.body["status"], "succeeded");
+    assert!(settled.body["balance_transaction"].is_string(), "{}", settled.text);
+
+    let inquiry = json!({"status": "warning_needs_response", "amount": 500, "reason": "duplicate"});
+    let dispute = act(format!("charges/{charge}/dispute"), inquiry).await.ok().id();
+    let escalated = act(format!("disputes/{dispute}/escalate"), json!({})).await.ok();
+    assert_eq!(escalated.body["status"], "needs_response");
+    assert_eq!(escalated.body["balance_transactions"][0]["amount"], -450);
+    let lost = act(format!("disputes/{dispute}/decide"), json!({"status": "lost"})).await.ok();
+    assert_eq!(lost.body["status"], "lost");
+    let second = act(format!("payment_intents/{intent}/dispute"), json!({})).await.ok();
+    assert_eq!(second.body["amount"], 1000);
+
+    let held = rig.paid("capture_method=manual").await.id();
+    let captured = act(format!("payment_intents/{held}/capture"), json!({"amount": 10})).await.ok();
+    assert_eq!(captured.body["amount_received"], 10);
+    assert_eq!(act(format!("payment_intents/{held}/cancel"), json!({})).await.status, 400);
+    for (path, body) in [
+        (format!("payment_intents/{intent}/refund"), json!({"colour": 1})),
+        (format!("disputes/{dispute}/decide"), json!({})),
+        (format!("disputes/{dispute}/escalate"), json!({})),
+        ("account".to_owned(), json!({"settlement_currency": "zzz"})),
+    ] {
+        assert_eq!(act(path.clone(), body).await.status, 400, "{path}");
+    }
+    for path in ["disputes/du_none/escalate", "refunds/re_none/settle", "charges/ch_none/dispute"] {
+        assert_eq!(act(path.to_owned(), json!({})).await.status, 404, "{path}");
+    }
+    rig.stop().await;
+}

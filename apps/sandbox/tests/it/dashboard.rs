@@ -41,3 +41,26 @@ async fn the_clock_and_the_faults_are_changed_by_forms_of_the_same_site_only() {
     assert_eq!(rig.send(rig.form("/dashboard/faults", "clear=1")).await.status, 303);
     rig.stop().await;
 }
+
+/// Covers: fault 156, R-5.
+#[tokio::test]
+async fn an_object_is_acted_on_by_its_buttons() {
+    let rig = Rig::start().await;
+    let intent = rig.paid("").await.id();
+    let page = format!("/dashboard/object/{intent}");
+    assert!(rig.get(&page).await.text.contains("value=\"refund\""));
+    let foreign = rig.form(&page, "deed=refund").header("Sec-Fetch-Site", "cross-site");
+    assert_eq!(rig.send(foreign).await.status, 403);
+    assert_eq!(rig.send(rig.form(&page, "deed=refund&amount=250")).await.status, 303);
+    assert_eq!(rig.get("/v1/refunds").await.ok().body["data"][0]["amount"], 250);
+    for bad in ["deed=refund&amount=9999", "deed=refund&amount=x", "deed=melt", "deed=capture"] {
+        assert_eq!(rig.send(rig.form(&page, bad)).await.status, 400, "{bad}");
+    }
+    assert_eq!(rig.send(rig.form(&page, "deed=dispute")).await.status, 303);
+    let dispute = rig.get("/v1/disputes").await.ok().body["data"][0]["id"].as_str().unwrap().to_owned();
+    let page = format!("/dashboard/object/{dispute}");
+    assert_eq!(rig.send(rig.form(&page, "deed=win")).await.status, 303);
+    assert_eq!(rig.get(&format!("/v1/disputes/{dispute}")).await.ok().body["status"], "won");
+    assert!(rig.get(&page).await.text.contains("The merchant loses"));
+    rig.stop().await;
+}

@@ -1,113 +1,9 @@
 //! Single facts about Stripe, each with its source, on the pure model.
 
-use paywright_sandbox::model::control::ClockCommand;
-use paywright_sandbox::model::delivery::Outcome;
-use paywright_sandbox::model::{Control, Effect, Input, Method, Mode, Model, Request, Response, Time};
+use paywright_sandbox::model::{Control, Effect, Input, Method, Mode, Request, Time};
 use serde_json::Value;
 
-const INTENTS: &str = "/v1/payment_intents";
-
-/// A model and its real time.
-#[derive(Default)]
-struct Desk {
-    model: Model,
-    steps: u64,
-}
-
-struct Reply {
-    response: Response,
-    body: Value,
-}
-
-impl Reply {
-    fn id(&self) -> String {
-        self.text("id").to_owned()
-    }
-
-    fn text(&self, name: &str) -> &str {
-        self.body[name].as_str().unwrap_or_else(|| panic!("no {name} in {}", self.body))
-    }
-
-    fn rows(&self) -> &[Value] {
-        self.body["data"].as_array().unwrap()
-    }
-
-    #[track_caller]
-    fn ok(self) -> Self {
-        assert_eq!(self.response.status, 200, "{}", self.body);
-        self
-    }
-
-    fn refusal(&self) -> (u16, &str) {
-        (self.response.status, self.body["error"]["param"].as_str().unwrap_or_default())
-    }
-}
-
-impl Desk {
-    fn apply(&mut self, input: &Input) -> Response {
-        self.steps += 1;
-        self.model.apply(input, Time(0), self.steps)
-    }
-
-    fn send(&mut self, request: Request, fault: Option<Effect>) -> Reply {
-        let response = self.apply(&Input::Request { request: request.key("sk_test_1"), fault });
-        let body = serde_json::from_str(&response.body).unwrap();
-        Reply { response, body }
-    }
-
-    fn post(&mut self, path: &str, form: &str) -> Reply {
-        self.send(Request::new(Method::Post, path).form(form), None)
-    }
-
-    fn get(&mut self, path: &str) -> Reply {
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        self.send(Request { query: query.to_owned(), ..Request::new(Method::Get, path) }, None)
-    }
-
-    fn pay(&mut self, more: &str) -> Reply {
-        self.post(INTENTS, &format!("amount=1000&currency=usd&confirm=true&{more}"))
-    }
-
-    fn wait(&mut self, seconds: i64) {
-        let millis = seconds * 1_000;
-        self.apply(&Input::Control(Control::Clock(ClockCommand::Advance { millis })));
-    }
-
-    fn events(&mut self, query: &str) -> Vec<Value> {
-        let page = self.get(&format!("/v1/events?limit=100&{query}")).ok();
-        page.rows().iter().rev().cloned().collect()
-    }
-
-    fn event_types(&mut self) -> Vec<String> {
-        self.events("").iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
-    }
-
-    /// Sends what is due to an endpoint that answers `status`.
-    fn deliver(&mut self, status: u16) -> usize {
-        let due = self.model.due_deliveries(Time(0), 100, |_, _| false);
-        for (mode, outgoing) in &due {
-            let outgoing = outgoing.as_ref().unwrap();
-            let outcome = Outcome { status: Some(status), ..Outcome::default() };
-            let (delivery, url) = (outgoing.delivery, outgoing.url.clone());
-            self.apply(&Input::Attempt { mode: *mode, delivery, url, outcome });
-        }
-        due.len()
-    }
-
-    fn subscribe(&mut self, more: &str) -> Reply {
-        let customer = self.post("/v1/customers", "email=a@example.com").ok().id();
-        let price = self.price(1500);
-        let form = format!("customer={customer}&items[0][price]={price}&payment_behavior=default_incomplete");
-        self.post("/v1/subscriptions", &format!("{form}&expand[]=latest_invoice.confirmation_secret&{more}"))
-            .ok()
-    }
-
-    fn price(&mut self, amount: i64) -> String {
-        let form =
-            format!("currency=usd&unit_amount={amount}&recurring[interval]=month&product_data[name]=Club");
-        self.post("/v1/prices", &form).ok().id()
-    }
-}
+use crate::desk::{Desk, INTENTS};
 
 /// What was given up stays undelivered, so that a catch-up after an outage finds it; a resend settles it.
 /// Source: <https://docs.stripe.com/webhooks/process-undelivered-events>.
@@ -341,6 +237,22 @@ fn a_replayed_decline_is_not_to_be_retried_either() {
         assert_eq!((declined.response.status, retry), (402, Some("false")));
     }
     assert_eq!(desk.model.world(Mode::Test).charges.len(), 1);
+}
+
+/// A 500 hides what the issuer said, and is kept.
+/// Covers: fault 13, fault 19.
+#[test]
+fn a_decline_behind_a_500_has_happened() {
+    let mut desk = Desk::default();
+    let form = "amount=500&currency=usd&confirm=true&payment_method=pm_card_chargeDeclined";
+    let request = || Request::new(Method::Post, INTENTS).form(form).idempotent("k");
+    for fault in [Some(Effect::ErrorWithEffect), None] {
+        let hidden = desk.send(request(), fault);
+        assert_eq!((hidden.response.status, &hidden.body["error"]["type"]), (500, &Value::from("api_error")));
+    }
+    assert_eq!(desk.get("/v1/charges").rows()[0]["status"], "failed");
+    let invalid = Request::new(Method::Post, INTENTS).form("amount=x").idempotent("l");
+    assert_eq!(desk.send(invalid, Some(Effect::ErrorWithEffect)).response.status, 400);
 }
 
 /// Source: <https://docs.stripe.com/api/expanding_objects>.

@@ -65,3 +65,38 @@ async fn keys_are_forgotten_after_a_day_and_belong_to_one_world() {
     assert_ne!(keyed(&rig, "k1", INTENTS, "amount=100&currency=usd").await.ok().id(), first);
     rig.stop().await;
 }
+
+/// Covers: fault 14.
+#[tokio::test]
+async fn keys_are_forgotten_on_command() {
+    let rig = Rig::start().await;
+    let form = "amount=100&currency=usd";
+    let (one, two) =
+        (keyed(&rig, "k1", INTENTS, form).await.ok().id(), keyed(&rig, "k2", INTENTS, form).await.ok().id());
+    let forget = async |body: serde_json::Value| {
+        let answer = rig.control("/_sandbox/idempotency_keys/forget", &body).await.ok();
+        answer.body["forgotten"].as_i64().unwrap()
+    };
+    assert_eq!(forget(serde_json::json!({"key": "k1"})).await, 1);
+    assert_ne!(keyed(&rig, "k1", INTENTS, form).await.ok().id(), one);
+    assert_eq!(keyed(&rig, "k2", INTENTS, form).await.ok().id(), two);
+    assert_eq!(forget(serde_json::json!({})).await, 2);
+    assert_ne!(keyed(&rig, "k2", INTENTS, form).await.ok().id(), two);
+    rig.stop().await;
+}
+
+/// Source: <https://docs.stripe.com/expand>: a path is checked before anything is done.
+/// Covers: I2.
+#[tokio::test]
+async fn a_bad_expansion_does_nothing_and_keeps_no_key() {
+    let rig = Rig::start().await;
+    for path in ["latest_charge.colour", "status", "id", "payment_method.card.brand"] {
+        let form = format!("amount=100&currency=usd&expand[]={path}");
+        let refused = keyed(&rig, "k", INTENTS, &form).await;
+        assert_eq!((refused.status, refused.error("param")), (400, "expand"), "{path}");
+    }
+    assert_eq!(rig.get(INTENTS).await.ok().body["data"], serde_json::json!([]));
+    assert_eq!(rig.event_types().await, [""; 0]);
+    keyed(&rig, "k", INTENTS, "amount=100&currency=usd&expand[]=latest_charge").await.ok();
+    rig.stop().await;
+}

@@ -76,6 +76,7 @@ async fn tour(rig: &Rig) {
     catalogue(rig).await;
     customers(rig).await;
     refunds_and_disputes(rig).await;
+    by_hand(rig).await;
     setups(rig).await;
     subscriptions(rig).await;
     portal(rig).await;
@@ -423,6 +424,36 @@ async fn refunds_and_disputes(rig: &Rig) {
     let newest =
         rig.get("/v1/disputes?limit=1").await.ok().body["data"][0]["id"].as_str().unwrap().to_owned();
     rig.post(&format!("/v1/disputes/{newest}/close"), "").await.ok();
+}
+
+/// What the tester's switches and people's hands make of refunds and disputes.
+async fn by_hand(rig: &Rig) {
+    let terms = |waits: bool| json!({"refunds_wait_for_balance": waits, "settlement_currency": "usd", "exchange_rates": {"eur": 1.1}});
+    rig.control("/_sandbox/account", &terms(true)).await.ok();
+    let form = "amount=1000&currency=eur&confirm=true&payment_method=pm_card_visa&capture_method=manual";
+    let intent = rig.post("/v1/payment_intents", form).await.ok().id();
+    rig.control(&format!("/_sandbox/payment_intents/{intent}/capture"), &json!({"amount": 900})).await.ok();
+    rig.advance("3s").await;
+    rig.get(&format!("/v1/payment_intents/{intent}?expand[]=latest_charge.balance_transaction")).await.ok();
+    let refund = rig.post("/v1/refunds", &format!("payment_intent={intent}&amount=100")).await.ok().id();
+    rig.control(&format!("/_sandbox/refunds/{refund}/settle"), &json!({})).await.ok();
+    let reason = json!({"reason": "lost_or_stolen_card"});
+    rig.control(&format!("/_sandbox/refunds/{refund}/fail"), &reason).await.ok();
+    rig.get("/v1/refunds?expand[]=data.failure_balance_transaction&expand[]=data.balance_transaction")
+        .await
+        .ok();
+    for status in ["warning_needs_response", "prevented"] {
+        let path = format!("/_sandbox/payment_intents/{intent}/dispute");
+        let dispute = rig.control(&path, &json!({"amount": 400, "status": status})).await.ok().id();
+        rig.control(&format!("/_sandbox/disputes/{dispute}/escalate"), &json!({})).await;
+        for decision in ["lost", "won", "lost"] {
+            let body = json!({"status": decision});
+            rig.control(&format!("/_sandbox/disputes/{dispute}/decide"), &body).await;
+        }
+        rig.get(&format!("/v1/disputes/{dispute}?expand[]=charge")).await.ok();
+    }
+    rig.get(&format!("/v1/disputes?payment_intent={intent}")).await.ok();
+    rig.control("/_sandbox/account", &terms(false)).await.ok();
 }
 
 async fn readings(rig: &Rig) {

@@ -1,6 +1,7 @@
 //! What was acknowledged survives; two sandboxes do not share what they should not.
 
 use paywright_sandbox::{Options, PresetEndpoint, StartError, start};
+use serde_json::json;
 
 use crate::harness::{Receiver, Rig, local};
 
@@ -28,6 +29,34 @@ async fn the_state_is_there_after_a_restart_and_undelivered_webhooks_are_retried
         assert_eq!(received.iter().filter(|one| one.body == first.body).count(), 2);
     }
     assert_eq!(rig.get("/v1/webhook_endpoints").await.ok().body["data"].as_array().unwrap().len(), 1);
+    rig.stop().await;
+}
+
+/// Covers: fault 15.
+#[tokio::test]
+async fn terms_and_what_is_still_to_come_survive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = || Options { data_dir: Some(folder.path().to_owned()), ..Options::default() };
+    let rig = Rig::with(options()).await;
+    let intent = rig.paid("").await.id();
+    let terms = json!({"refunds_wait_for_balance": true});
+    let terms = rig.control("/_sandbox/account", &terms).await.ok().body;
+    let path = format!("/_sandbox/payment_intents/{intent}/refund");
+    let waits = rig.control(&path, &json!({"amount": 100})).await.ok().id();
+    let fault = json!({"fault": "error_500", "repair_after": "6h", "method": "POST", "times": 1});
+    rig.control("/_sandbox/faults", &fault).await.ok();
+    assert_eq!(rig.post("/v1/payment_intents", "amount=77&currency=usd").await.status, 500);
+    rig.stop().await;
+
+    let rig = Rig::with(options()).await;
+    assert_eq!(rig.get("/_sandbox/account").await.ok().body, terms);
+    rig.advance("6h").await;
+    let newest = rig.get("/v1/payment_intents?limit=1").await.ok().body["data"][0].clone();
+    assert_eq!(newest["amount"], 77);
+    let refund = rig.get(&format!("/v1/refunds/{waits}")).await.ok();
+    assert_eq!(refund.body["pending_reason"], "insufficient_funds");
+    rig.advance("48h").await;
+    assert_eq!(rig.get(&format!("/v1/refunds/{waits}")).await.ok().body["status"], "succeeded");
     rig.stop().await;
 }
 

@@ -2,26 +2,79 @@
 
 use std::collections::BTreeMap;
 
+use paywright_sandbox::model::balance_transaction;
+use paywright_sandbox::model::by_hand::ByHand;
 use paywright_sandbox::model::charge::ChargeStatus;
 use paywright_sandbox::model::checkout_session::{Authenticate, PayDetails};
 use paywright_sandbox::model::control::ClockCommand;
+use paywright_sandbox::model::dispute::DisputeStatus;
+use paywright_sandbox::model::refund::RefundStatus;
+use paywright_sandbox::model::table::{Row, Table};
 use paywright_sandbox::model::world::World;
 use paywright_sandbox::model::{Control, Input, Method, Mode, Model, Request, Time, cards, form};
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Something that a merchant, a customer or the calendar does.
 #[derive(Clone, Debug)]
 enum Act {
-    Create { amount: i64, card: usize, manual: bool, key: Option<u8> },
-    Capture { which: usize, amount: i64 },
-    Cancel { which: usize },
-    Refund { which: usize, amount: i64, key: Option<u8> },
-    Confirm { which: usize, card: usize },
-    Authenticate { which: usize, passes: bool },
-    Contest { which: usize, wins: bool },
-    Wait { seconds: i64 },
+    Create {
+        amount: i64,
+        card: usize,
+        manual: bool,
+        key: Option<u8>,
+    },
+    Capture {
+        which: usize,
+        amount: i64,
+    },
+    Cancel {
+        which: usize,
+    },
+    Refund {
+        which: usize,
+        amount: i64,
+        key: Option<u8>,
+    },
+    Confirm {
+        which: usize,
+        card: usize,
+    },
+    Authenticate {
+        which: usize,
+        passes: bool,
+    },
+    Contest {
+        which: usize,
+        wins: bool,
+    },
+    /// Someone acts apart from the API.
+    ByHand {
+        which: usize,
+        deed: usize,
+    },
+    Account {
+        waits: bool,
+        converts: bool,
+    },
+    Wait {
+        seconds: i64,
+    },
 }
+
+/// What is done by hand, and to what.
+const DEEDS: &[(&str, &str)] = &[
+    ("pi", r#"{"refund": {"amount": 300}}"#),
+    ("pi", r#"{"capture": {}}"#),
+    ("pi", r#"{"dispute": {}}"#),
+    ("pi", r#"{"dispute": {"status": "warning_needs_response", "amount": 200}}"#),
+    ("re", r#"{"fail_refund": {}}"#),
+    ("re", r#""settle_refund""#),
+    ("du", r#""escalate""#),
+    ("du", r#"{"decide": {"status": "won"}}"#),
+    ("du", r#"{"decide": {"status": "lost"}}"#),
+    ("du", r#"{"decide": {"status": "prevented"}}"#),
+];
 
 fn acts() -> impl Strategy<Value = Act> {
     let card = 0..cards::CARDS.len();
@@ -35,6 +88,8 @@ fn acts() -> impl Strategy<Value = Act> {
         1 => (0..8_usize, card).prop_map(|(which, card)| Act::Confirm { which, card }),
         1 => (0..8_usize, any::<bool>()).prop_map(|(which, passes)| Act::Authenticate { which, passes }),
         1 => (0..4_usize, any::<bool>()).prop_map(|(which, wins)| Act::Contest { which, wins }),
+        3 => (0..8_usize, 0..DEEDS.len()).prop_map(|(which, deed)| Act::ByHand { which, deed }),
+        1 => (any::<bool>(), any::<bool>()).prop_map(|(waits, converts)| Act::Account { waits, converts }),
         1 => (0..700_000_i64).prop_map(|seconds| Act::Wait { seconds }),
     ]
 }
@@ -46,6 +101,10 @@ fn world(model: &Model) -> &World {
 fn intent(model: &Model, which: usize) -> String {
     let intents = &world(model).payment_intents;
     intents.at(which % intents.len().max(1)).map_or("pi_none".to_owned(), |intent| intent.id.clone())
+}
+
+fn named<T: Row>(table: &Table<T>, which: usize) -> String {
+    table.at(which % table.len().max(1)).map_or("none_1".to_owned(), |row| row.id().to_owned())
 }
 
 fn input(model: &Model, act: &Act) -> Input {
@@ -85,12 +144,24 @@ fn input(model: &Model, act: &Act) -> Input {
             outcome: if *passes { Authenticate::Complete } else { Authenticate::Fail },
         }),
         Act::Contest { which, wins } => {
-            let disputes = &world(model).disputes;
-            let id =
-                disputes.at(which % disputes.len().max(1)).map_or("du_none".to_owned(), |one| one.id.clone());
+            let id = named(&world(model).disputes, *which);
             let text = if *wins { "winning_evidence" } else { "losing_evidence" };
             post(format!("/v1/disputes/{id}"), format!("evidence[uncategorized_text]={text}"), None)
         }
+        Act::ByHand { which, deed } => {
+            let (kind, deed) = DEEDS[*deed];
+            let id = match kind {
+                "pi" => intent(model, *which),
+                "re" => named(&world(model).refunds, *which),
+                _ => named(&world(model).disputes, *which),
+            };
+            Input::Control(Control::ByHand(ByHand { id, deed: serde_json::from_str(deed).unwrap() }))
+        }
+        Act::Account { waits, converts } => Input::Control(Control::Account(json!({
+            "refunds_wait_for_balance": waits,
+            "settlement_currency": if *converts { "eur" } else { "usd" },
+            "exchange_rates": {"usd": "0.913"},
+        }))),
         Act::Wait { seconds } => {
             Input::Control(Control::Clock(ClockCommand::Advance { millis: seconds * 1_000 }))
         }
@@ -102,12 +173,26 @@ fn check(model: &Model) {
     for charge in world.charges.iter() {
         assert!(charge.amount_refunded <= charge.amount_captured, "{charge:?}");
         assert!(charge.amount_captured <= charge.amount, "{charge:?}");
+        let refunds = charge.refunds.iter().filter_map(|id| world.refunds.get(id));
+        let standing = refunds.filter(|refund| refund.status != RefundStatus::Failed);
+        assert_eq!(charge.amount_refunded, standing.map(|refund| refund.amount).sum::<i64>());
         assert!(charge.amount_refunded >= 0 && (charge.captured || charge.amount_captured == 0));
     }
     for intent in world.payment_intents.iter() {
         let succeeded = intent.charges.iter().filter_map(|id| world.charges.get(id));
         let taken = succeeded.filter(|charge| charge.status == ChargeStatus::Succeeded).count();
         assert!(taken <= 1, "an intent was charged twice: {intent:?}");
+    }
+    for refund in world.refunds.iter().filter(|refund| refund.waits_for_balance) {
+        assert_eq!(refund.status, RefundStatus::Pending);
+        assert!(!balance_transaction::covers(world, refund.amount, &refund.currency), "{refund:?}");
+    }
+    for dispute in world.disputes.iter() {
+        let withheld = matches!(
+            dispute.status,
+            DisputeStatus::NeedsResponse | DisputeStatus::UnderReview | DisputeStatus::Lost
+        );
+        assert_eq!(dispute.balance_transactions.len() % 2 == 1, withheld, "{dispute:?}");
     }
     let mut sums = BTreeMap::<&str, i64>::new();
     for row in world.balance_transactions.iter() {
@@ -126,6 +211,7 @@ fn check(model: &Model) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
+    /// Covers: I1, I3, fault 148, fault 158.
     #[test]
     fn money_is_never_made_or_lost(acts in prop::collection::vec(acts(), 1..40)) {
         let mut model = Model::default();

@@ -2,27 +2,25 @@
 //!
 //! Source: <https://docs.stripe.com/api/disputes>, <https://docs.stripe.com/disputes>.
 
+mod bank;
 mod render;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::model::balance_transaction::{self, DISPUTE_FEE, Entry};
-use crate::model::cards::Aftermath;
+pub use bank::{Opening, after_capture, decide, escalate, miss_deadline, open, settle};
+
 use crate::model::context::Context;
 use crate::model::error::{ApiError, ApiResult};
 use crate::model::list::{self, Page};
 use crate::model::metadata::Metadata;
 use crate::model::params::Params;
 use crate::model::table::Row;
-use crate::model::time::{DAY, Time};
 use crate::model::timers::Due;
 use render::EVIDENCE;
 
 /// How long the bank takes in test mode. Stripe says seconds.
 const DECISION_SECONDS: i64 = 5;
-/// The deadline for evidence; typically seven to twenty-one days.
-const EVIDENCE_SECONDS: i64 = 9 * DAY;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -34,6 +32,8 @@ pub enum DisputeStatus {
     UnderReview,
     Won,
     Lost,
+    /// A refund ended it before the bank took any money.
+    Prevented,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,6 +48,7 @@ pub struct Dispute {
     pub reason: String,
     pub status: DisputeStatus,
     pub evidence: Map<String, Value>,
+    /// The deadline for evidence; 0 when no answer is allowed.
     pub due_by: i64,
     pub submissions: i64,
     pub balance_transactions: Vec<String>,
@@ -74,102 +75,19 @@ impl Dispute {
     }
 
     fn is_closed(&self) -> bool {
-        matches!(self.status, DisputeStatus::Won | DisputeStatus::Lost | DisputeStatus::WarningClosed)
+        matches!(
+            self.status,
+            DisputeStatus::Won
+                | DisputeStatus::Lost
+                | DisputeStatus::WarningClosed
+                | DisputeStatus::Prevented
+        )
     }
 
     /// An inquiry moved no money, and a won dispute gave it back.
     pub fn is_charge_refundable(&self) -> bool {
         self.is_inquiry() || self.status == DisputeStatus::Won
     }
-}
-
-/// What the test card asks for happens once its money is captured.
-pub fn after_capture(context: &mut Context<'_>, charge: &str) {
-    let method = context.world.charges.get(charge).map(|charge| charge.payment_method.clone());
-    let card = method.and_then(|id| context.world.payment_methods.get(&id)).map(|method| method.card());
-    match card.map(|card| card.aftermath) {
-        Some(Aftermath::Dispute(reason)) => open(context, charge, reason, DisputeStatus::NeedsResponse),
-        Some(Aftermath::Inquiry) => open(context, charge, "fraudulent", DisputeStatus::WarningNeedsResponse),
-        Some(Aftermath::SeveralDisputes) => {
-            open(context, charge, "fraudulent", DisputeStatus::NeedsResponse);
-            open(context, charge, "product_not_received", DisputeStatus::WarningNeedsResponse);
-        }
-        Some(Aftermath::FraudWarning) => warn(context, charge),
-        _ => {}
-    }
-}
-
-/// The issuer suspects fraud: `radar.early_fraud_warning.created`. No money moves.
-/// Source: <https://docs.stripe.com/api/radar/early_fraud_warnings>.
-fn warn(context: &mut Context<'_>, charge: &str) {
-    let id = context.random.id("issfr");
-    let warning = json!({
-        "id": id,
-        "object": "radar.early_fraud_warning",
-        "actionable": true,
-        "charge": charge,
-        "created": context.now.seconds(),
-        "fraud_type": "misc",
-        "livemode": context.world.livemode,
-        "payment_intent": context.world.charges.get(charge).map(|charge| charge.payment_intent.as_str()),
-    });
-    context.emit("radar.early_fraud_warning.created", &warning);
-}
-
-/// Opens a dispute over all that was captured.
-pub fn open(context: &mut Context<'_>, charge: &str, reason: &str, status: DisputeStatus) {
-    let id = context.random.id("du");
-    let Some(disputed) = context.world.charges.get_mut(charge) else { return };
-    disputed.disputed = true;
-    disputed.disputes.push(id.clone());
-    let due_by = context.now.plus_seconds(EVIDENCE_SECONDS);
-    let dispute = Dispute {
-        id: id.clone(),
-        created: context.now.seconds(),
-        amount: disputed.amount_captured,
-        currency: disputed.currency.clone(),
-        charge: charge.to_owned(),
-        payment_intent: disputed.payment_intent.clone(),
-        brand: disputed.card["brand"].as_str().unwrap_or("visa").to_owned(),
-        reason: reason.to_owned(),
-        status,
-        evidence: Map::new(),
-        due_by: due_by.seconds(),
-        submissions: 0,
-        balance_transactions: Vec::new(),
-        metadata: Metadata::default(),
-    };
-    context.world.disputes.insert(dispute);
-    context.world.timers.set(due_by, Due::DisputeDeadline(id.clone()));
-    let body = context.world.dispute(&id);
-    context.emit("charge.dispute.created", &body);
-    if status == DisputeStatus::NeedsResponse {
-        withdraw(context, &id);
-    }
-}
-
-/// The bank takes the money: `charge.dispute.funds_withdrawn`.
-fn withdraw(context: &mut Context<'_>, id: &str) {
-    let amount = context.world.disputes.get(id).expect("the caller holds it").amount;
-    book(context, id, -amount, DISPUTE_FEE, "dispute");
-    let body = context.world.dispute(id);
-    context.emit("charge.dispute.funds_withdrawn", &body);
-}
-
-fn book(context: &mut Context<'_>, id: &str, amount: i64, fee: i64, category: &'static str) {
-    let dispute = context.world.disputes.get(id).expect("the caller holds it");
-    let entry = Entry {
-        amount,
-        currency: dispute.currency.clone(),
-        fee,
-        kind: "adjustment",
-        reporting_category: category,
-        source: id.to_owned(),
-        description: Some(format!("Chargeback for {}", dispute.charge)),
-        available_at_once: true,
-    };
-    let booked = balance_transaction::book(context, entry);
-    context.world.disputes.get_mut(id).expect("it was just read").balance_transactions.push(booked);
 }
 
 /// `POST /v1/disputes/{id}`: evidence, submitted to the bank unless `submit=false`.
@@ -187,6 +105,9 @@ pub fn update(context: &mut Context<'_>, ids: &[&str], params: Params<'_>) -> Ap
     }
     // Staged evidence goes to the bank with `submit=true` alone.
     let submits = params.value("submit").and_then(Value::as_bool).unwrap_or(given.is_some());
+    if submits && changed.due_by == 0 {
+        return Err(ApiError::refused("Evidence cannot be submitted for this dispute.").into());
+    }
     if submits && (changed.submissions > 0 || changed.is_under_review()) {
         return Err(ApiError::refused("Evidence for this dispute was already submitted.").into());
     }
@@ -221,71 +142,8 @@ impl Dispute {
 pub fn close(context: &mut Context<'_>, ids: &[&str], _: Params<'_>) -> ApiResult<Value> {
     let dispute = open_one(context, ids[0])?;
     let inquiry = dispute.is_inquiry();
-    finish(context, ids[0], if inquiry { DisputeStatus::WarningClosed } else { DisputeStatus::Lost });
+    decide(context, ids[0], if inquiry { DisputeStatus::WarningClosed } else { DisputeStatus::Lost });
     Ok(context.world.dispute(ids[0]))
-}
-
-/// The bank decides by the evidence's `uncategorized_text`.
-/// Source: <https://docs.stripe.com/testing#disputes>.
-pub fn settle(context: &mut Context<'_>, id: &str) {
-    let Some(dispute) = context.world.disputes.get(id).filter(|dispute| dispute.is_under_review()) else {
-        return;
-    };
-    let text =
-        dispute.evidence.get("uncategorized_text").and_then(Value::as_str).unwrap_or_default().to_owned();
-    match (text.as_str(), dispute.is_inquiry()) {
-        ("escalate_inquiry_evidence", true) => escalate(context, id),
-        ("winning_evidence", true) | ("losing_evidence", true) => {
-            finish(context, id, DisputeStatus::WarningClosed)
-        }
-        ("winning_evidence", false) => finish(context, id, DisputeStatus::Won),
-        ("losing_evidence", false) => finish(context, id, DisputeStatus::Lost),
-        _ => {}
-    }
-}
-
-/// An inquiry becomes a chargeback.
-fn escalate(context: &mut Context<'_>, id: &str) {
-    let before = context.world.dispute(id);
-    let dispute = context.world.disputes.get_mut(id).expect("the caller holds it");
-    dispute.status = DisputeStatus::NeedsResponse;
-    dispute.submissions = 0;
-    dispute.due_by = context.now.plus_seconds(EVIDENCE_SECONDS).seconds();
-    let due_by = Time::from_seconds(dispute.due_by);
-    context.world.timers.set(due_by, Due::DisputeDeadline(id.to_owned()));
-    let after = context.world.dispute(id);
-    context.emit_updated("charge.dispute.updated", &before, &after);
-    withdraw(context, id);
-}
-
-/// The deadline passes: without an answer the dispute is lost, an inquiry just ends.
-pub fn miss_deadline(context: &mut Context<'_>, id: &str) {
-    let Some(dispute) = context.world.disputes.get(id) else { return };
-    if context.now.seconds() < dispute.due_by {
-        return;
-    }
-    match dispute.status {
-        DisputeStatus::NeedsResponse => finish(context, id, DisputeStatus::Lost),
-        DisputeStatus::WarningNeedsResponse => finish(context, id, DisputeStatus::WarningClosed),
-        _ => {}
-    }
-}
-
-fn finish(context: &mut Context<'_>, id: &str, status: DisputeStatus) {
-    let dispute = context.world.disputes.get_mut(id).expect("the caller holds it");
-    dispute.status = status;
-    let (amount, charge) = (dispute.amount, dispute.charge.clone());
-    if status == DisputeStatus::Won {
-        book(context, id, amount, 0, "dispute_reversal");
-        let body = context.world.dispute(id);
-        context.emit("charge.dispute.funds_reinstated", &body);
-    }
-    let body = context.world.dispute(id);
-    context.emit("charge.dispute.closed", &body);
-    if status == DisputeStatus::Lost {
-        let charge = context.world.charge(&charge);
-        context.emit_updated("charge.updated", &charge, &charge);
-    }
 }
 
 fn open_one<'a>(context: &'a Context<'_>, id: &str) -> ApiResult<&'a Dispute> {

@@ -11,6 +11,10 @@ pub enum Effect {
     ErrorWithoutEffect,
     /// A 500 that is kept under the idempotency key; everything was done.
     ErrorWithEffect,
+    /// A 500 that is kept under the idempotency key; the request is carried out later, by itself.
+    ErrorThenRepair { after_seconds: i64 },
+    /// The answer is about another object.
+    OtherObject,
     /// The answer claims the other mode.
     WrongLivemode,
     /// The answer echoes another amount.
@@ -22,13 +26,21 @@ pub enum Effect {
 impl Effect {
     /// A 500, rather than an answer that is not true.
     pub fn is_error(self) -> bool {
-        matches!(self, Self::ErrorWithoutEffect | Self::ErrorWithEffect)
+        matches!(self, Self::ErrorWithoutEffect | Self::ErrorWithEffect | Self::ErrorThenRepair { .. })
     }
 
-    /// Changes a successful answer.
-    pub fn distort(self, body: &mut Value) {
+    /// Changes a successful answer; `another` is an object of the same kind, if there is one.
+    pub fn distort(self, body: &mut Value, another: impl FnOnce(&str) -> Option<Value>) {
         match self {
-            Self::ErrorWithoutEffect | Self::ErrorWithEffect => {}
+            Self::ErrorWithoutEffect | Self::ErrorWithEffect | Self::ErrorThenRepair { .. } => {}
+            Self::OtherObject => {
+                let id = body["id"].as_str().unwrap_or_default().to_owned();
+                match another(&id) {
+                    Some(other) => *body = other,
+                    None if id.is_empty() => {}
+                    None => body["id"] = json!(format!("{id}0")),
+                }
+            }
             Self::WrongLivemode => {
                 if let Some(livemode) = body.get("livemode").and_then(Value::as_bool) {
                     body["livemode"] = json!(!livemode);

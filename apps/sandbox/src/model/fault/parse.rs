@@ -9,6 +9,8 @@ use crate::model::request::Method;
 
 /// Longest delay: an hour.
 const MILLIS_MAX: u64 = 3_600_000;
+/// Longest wait for a repair: thirty days.
+const REPAIR_MILLIS_MAX: u64 = 30 * 24 * MILLIS_MAX;
 const COPIES_MAX: u64 = 20;
 
 /// What a request to the fault console asks for.
@@ -126,6 +128,8 @@ fn plain(target: Target, kind: Kind) -> Parsed<Rule> {
         nth: None,
         probability: CERTAIN,
         times: None,
+        repair_after_seconds: None,
+        should_retry: None,
     })
 }
 
@@ -143,6 +147,8 @@ struct Whole {
     nth: Option<u64>,
     probability: Option<Value>,
     times: Option<u64>,
+    repair_after: Option<Value>,
+    should_retry: Option<bool>,
 }
 
 fn whole(value: &Value) -> Parsed<Rule> {
@@ -161,6 +167,14 @@ fn whole(value: &Value) -> Parsed<Rule> {
         Some("DELETE") => Some(Method::Delete),
         Some(_) => return Err(wrong("method must be GET, POST or DELETE")),
     };
+    let repairs = given.fault == Kind::Error500 && given.effect != Some(true);
+    if given.repair_after.is_some() && !repairs {
+        return Err(wrong("repair_after belongs to an error_500 without effect"));
+    }
+    if given.fault == Kind::ShouldRetry && given.should_retry.is_none() {
+        return Err(wrong("should_retry must be true or false"));
+    }
+    let repair_after_seconds = given.repair_after.as_ref().map(repair_seconds).transpose()?;
     Ok(Rule {
         effect: given.effect.unwrap_or(false),
         millis: given.delay.as_ref().map(millis).transpose()?.unwrap_or(rule.millis),
@@ -170,6 +184,8 @@ fn whole(value: &Value) -> Parsed<Rule> {
         nth: given.nth,
         probability: given.probability.as_ref().map(probability).transpose()?.unwrap_or(CERTAIN),
         times: given.times,
+        repair_after_seconds,
+        should_retry: given.should_retry,
         ..rule
     })
 }
@@ -197,8 +213,18 @@ fn probability(value: &Value) -> Parsed<u64> {
     }
 }
 
-/// `"5s"`, `"250ms"`, `"2m"`, or a number of milliseconds.
+/// When a repair comes, on the sandbox's clock: `"10s"`, `"6h"`.
+fn repair_seconds(value: &Value) -> Parsed<i64> {
+    let millis = duration(value, REPAIR_MILLIS_MAX)?;
+    Ok(i64::try_from(millis.div_ceil(1_000)).unwrap_or(i64::MAX))
+}
+
 fn millis(value: &Value) -> Parsed<u64> {
+    duration(value, MILLIS_MAX)
+}
+
+/// `"5s"`, `"250ms"`, `"2m"`, `"6h"`, or a number of milliseconds.
+fn duration(value: &Value, most: u64) -> Parsed<u64> {
     let bad = || wrong("a delay must be like \"250ms\", \"5s\" or \"2m\"");
     let millis = match value {
         Value::Number(number) => number.as_u64(),
@@ -208,13 +234,14 @@ fn millis(value: &Value) -> Parsed<u64> {
                 "ms" => 1,
                 "s" => 1_000,
                 "m" => 60_000,
+                "h" => 3_600_000,
                 _ => return Err(bad()),
             };
             text[..at].parse::<u64>().ok().and_then(|count| count.checked_mul(unit))
         }
         _ => None,
     };
-    millis.filter(|millis| *millis <= MILLIS_MAX).ok_or_else(bad)
+    millis.filter(|millis| *millis <= most).ok_or_else(bad)
 }
 
 #[cfg(test)]
@@ -247,6 +274,9 @@ mod tests {
             json!({"webhooks": {"reset": 1.0}}),
             json!({"weather": {}}),
             json!({"fault": "delay", "delay": "99999999s"}),
+            json!({"fault": "should_retry"}),
+            json!({"fault": "reset", "repair_after": "1h"}),
+            json!({"fault": "error_500", "effect": true, "repair_after": "1h"}),
         ] {
             assert!(parse(&bad).is_err(), "{bad}");
         }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::Effect;
 use crate::model::error::ApiError;
+use crate::model::idempotency;
 use crate::model::random::Random;
 use crate::model::request::Method;
 use crate::model::time::Time;
@@ -35,6 +36,16 @@ pub enum Kind {
     BadGateway,
     /// A 503 that is not kept.
     Unavailable,
+    /// A 504 that is not kept.
+    GatewayTimeout,
+    /// A 200 without a body.
+    EmptyBody,
+    /// A 200 whose body never ends.
+    EndlessBody,
+    /// Nothing is wrong but the header `Stripe-Should-Retry`.
+    ShouldRetry,
+    /// The answer is about another object.
+    OtherObject,
     /// 409 `idempotency_key_in_use`.
     Conflict,
     /// 429 by a rate limiter.
@@ -62,6 +73,20 @@ impl Kind {
         matches!(
             self,
             Self::Drop | Self::Duplicate | Self::Reorder | Self::Corrupt | Self::OldSecret | Self::Delay
+        )
+    }
+
+    /// Whether something else is answered than what Stripe said, or nothing at all.
+    pub fn replaces_the_answer(self) -> bool {
+        matches!(
+            self,
+            Self::Reset
+                | Self::HtmlError
+                | Self::BadGateway
+                | Self::Unavailable
+                | Self::GatewayTimeout
+                | Self::EmptyBody
+                | Self::EndlessBody
         )
     }
 
@@ -97,6 +122,10 @@ pub struct Rule {
     pub probability: u64,
     /// Ends after so many strikes.
     pub times: Option<u64>,
+    /// For a 500 without its effect: the request is carried out by itself so much later.
+    pub repair_after_seconds: Option<i64>,
+    /// What `Stripe-Should-Retry` says, whatever the answer is.
+    pub should_retry: Option<bool>,
 }
 
 /// What may be struck.
@@ -113,6 +142,8 @@ pub struct Verdict {
     pub effect: bool,
     pub millis: u64,
     pub copies: u32,
+    pub repair_after_seconds: Option<i64>,
+    pub should_retry: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -269,9 +300,9 @@ impl Armed {
             return None;
         }
         self.struck += 1;
-        let Rule { kind, effect, millis, copies, .. } = self.rule;
+        let Rule { kind, effect, millis, copies, repair_after_seconds, should_retry, .. } = self.rule;
         let millis = if kind == Kind::Reorder { random.below(millis.max(1)) } else { millis };
-        Some(Verdict { kind, effect, millis, copies })
+        Some(Verdict { kind, effect, millis, copies, repair_after_seconds, should_retry })
     }
 
     fn render(&self) -> Value {
@@ -287,6 +318,8 @@ impl Armed {
             "nth": self.rule.nth,
             "probability_millionths": self.rule.probability,
             "times": self.rule.times,
+            "repair_after_seconds": self.rule.repair_after_seconds,
+            "should_retry": self.rule.should_retry,
             "matched": self.matched,
             "struck": self.struck,
         })
@@ -298,7 +331,11 @@ impl Verdict {
     pub fn as_effect(self) -> Option<Effect> {
         match self.kind {
             Kind::Error500 if self.effect => Some(Effect::ErrorWithEffect),
-            Kind::Error500 => Some(Effect::ErrorWithoutEffect),
+            Kind::Error500 => Some(match self.repair_after_seconds {
+                Some(after_seconds) => Effect::ErrorThenRepair { after_seconds },
+                None => Effect::ErrorWithoutEffect,
+            }),
+            Kind::OtherObject => Some(Effect::OtherObject),
             Kind::WrongLivemode => Some(Effect::WrongLivemode),
             Kind::WrongAmount => Some(Effect::WrongAmount),
             Kind::UnknownEnum => Some(Effect::UnknownEnum),
@@ -306,12 +343,10 @@ impl Verdict {
         }
     }
 
-    /// An answer that is given instead of looking at the request at all.
-    pub fn as_refusal(self) -> Option<ApiError> {
+    /// An answer that is given instead of looking at the request at all; `key` is its idempotency key.
+    pub fn as_refusal(self, key: Option<&str>) -> Option<ApiError> {
         match self.kind {
-            Kind::Conflict => Some(ApiError::conflict(
-                "There is currently another in-progress request using this Idempotent Key (that probably means you submitted twice, and the other request is still going through). Please try again later.",
-            )),
+            Kind::Conflict => Some(idempotency::in_use(key.unwrap_or_default())),
             Kind::RateLimit => Some(ApiError::too_many("Request rate limit exceeded.").code("rate_limit")),
             Kind::LockTimeout => Some(
                 ApiError::too_many("This object cannot be accessed right now because another API request or Stripe process is currently accessing it. If you see this error intermittently, retry the request. If you see this error frequently and are making multiple concurrent requests to a single object, make your requests serially or at a lower rate.")
@@ -338,6 +373,8 @@ mod tests {
             nth: None,
             probability: CERTAIN,
             times: None,
+            repair_after_seconds: None,
+            should_retry: None,
         }
     }
 

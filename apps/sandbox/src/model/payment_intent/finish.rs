@@ -29,7 +29,8 @@ pub fn capture(context: &mut Context<'_>, ids: &[&str], params: Params<'_>) -> A
             "This PaymentIntent cannot be captured more than once: multicapture is not available for it.";
         return Err(ApiError::refused(message).param("final_capture").into());
     }
-    let amount = amount_to_capture(params, intent.amount_capturable, &intent.currency)?;
+    let amount = amount_to_capture(params, intent.amount_capturable, &intent.currency)
+        .map_err(|error| error.with("payment_intent", context.world.intent(id)))?;
     let mut metadata = intent.metadata.clone();
     params.merge_metadata(&mut metadata)?;
     let intent = change(context, id);
@@ -41,7 +42,7 @@ pub fn capture(context: &mut Context<'_>, ids: &[&str], params: Params<'_>) -> A
     let captured = context.world.charges.get_mut(&held).expect("charges are never removed");
     captured.captured = true;
     captured.amount_captured = amount;
-    charge::book(context, &held);
+    charge::book_soon(context, &held);
     let captured = context.world.charge(&held);
     context.emit("charge.captured", &captured);
     dispute::after_capture(context, &held);

@@ -2,23 +2,24 @@
 //!
 //! Source: <https://docs.stripe.com/api/refunds>, <https://docs.stripe.com/refunds>.
 
+mod change;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::balance_transaction::{self, Entry};
-use super::cards::Aftermath;
-use super::charge::{Charge, ChargeStatus};
-use super::context::Context;
-use super::currency::format_amount;
-use super::error::{ApiError, ApiResult};
-use super::list::{self, Page};
-use super::metadata::Metadata;
-use super::params::Params;
-use super::table::Row;
-use super::timers::Due;
+pub use change::{fail, pay_waiting, settle};
 
-/// How long the test cards take to change a refund. Stripe says "after some time".
-const CHANGE_SECONDS: i64 = 5;
+use crate::model::charge::{Charge, ChargeStatus};
+use crate::model::context::Context;
+use crate::model::currency::format_amount;
+use crate::model::error::{ApiError, ApiResult};
+use crate::model::list::{self, Page};
+use crate::model::metadata::Metadata;
+use crate::model::params::Params;
+use crate::model::table::Row;
+
+/// Why the test card's refund fails.
+pub const FAILURE: &str = "expired_or_canceled_card";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,6 +43,11 @@ pub struct Refund {
     pub status: RefundStatus,
     pub balance_transaction: Option<String>,
     pub failure_balance_transaction: Option<String>,
+    #[serde(default)]
+    pub failure_reason: Option<String>,
+    /// It was asked for while the available balance did not cover it.
+    #[serde(default)]
+    pub waits_for_balance: bool,
 }
 
 impl Row for Refund {
@@ -82,7 +88,12 @@ impl Refund {
             body["failure_balance_transaction"] = json!(failure);
         }
         match self.status {
-            RefundStatus::Failed => body["failure_reason"] = json!("expired_or_canceled_card"),
+            RefundStatus::Failed => {
+                body["failure_reason"] = json!(self.failure_reason.as_deref().unwrap_or(FAILURE));
+            }
+            RefundStatus::Pending if self.waits_for_balance => {
+                body["pending_reason"] = json!("insufficient_funds");
+            }
             RefundStatus::Pending => body["pending_reason"] = json!("processing"),
             RefundStatus::Succeeded | RefundStatus::Canceled => {}
         }
@@ -97,9 +108,6 @@ pub fn create(context: &mut Context<'_>, _: &[&str], params: Params<'_>) -> ApiR
     let charge = wanted_charge(context, params)?;
     let amount = refundable(context, charge, amount)?;
     let charge = charge.clone();
-    let aftermath =
-        context.world.payment_methods.get(&charge.payment_method).map(|method| method.card().aftermath);
-    let pending = aftermath == Some(Aftermath::PendingRefund);
     let refund = Refund {
         id: format!("re_3{}", context.random.text(23)),
         created: context.now.seconds(),
@@ -109,14 +117,15 @@ pub fn create(context: &mut Context<'_>, _: &[&str], params: Params<'_>) -> ApiR
         payment_intent: charge.payment_intent.clone(),
         reason: params.owned("reason"),
         metadata,
-        status: if pending { RefundStatus::Pending } else { RefundStatus::Succeeded },
+        status: RefundStatus::Pending,
         balance_transaction: None,
         failure_balance_transaction: None,
+        failure_reason: None,
+        waits_for_balance: false,
     };
     let id = refund.id.clone();
     context.world.refunds.insert(refund);
-    let booked = book(context, &id, "refund", -amount);
-    context.world.refunds.get_mut(&id).expect("it was just inserted").balance_transaction = Some(booked);
+    change::begin(context, &id);
     let before = charge.render(context.world);
     let changed = context.world.charges.get_mut(&charge.id).expect("charges are never removed");
     changed.amount_refunded += amount;
@@ -125,32 +134,7 @@ pub fn create(context: &mut Context<'_>, _: &[&str], params: Params<'_>) -> ApiR
     context.emit("refund.created", &body);
     let after = context.world.charge(&charge.id);
     context.emit_updated("charge.refunded", &before, &after);
-    schedule(context, &id, pending, aftermath);
     Ok(body)
-}
-
-fn schedule(context: &mut Context<'_>, id: &str, pending: bool, aftermath: Option<Aftermath>) {
-    let at = context.now.plus_seconds(CHANGE_SECONDS);
-    if aftermath == Some(Aftermath::FailingRefund) {
-        context.world.timers.set(at, Due::RefundFails(id.to_owned()));
-    } else if pending {
-        context.world.timers.set(at, Due::RefundSettles(id.to_owned()));
-    }
-}
-
-fn book(context: &mut Context<'_>, refund: &str, kind: &'static str, amount: i64) -> String {
-    let refund = context.world.refunds.get(refund).expect("the caller holds it");
-    let entry = Entry {
-        amount,
-        currency: refund.currency.clone(),
-        fee: 0,
-        kind,
-        reporting_category: kind,
-        source: refund.id.clone(),
-        description: Some("REFUND FOR CHARGE".to_owned()),
-        available_at_once: true,
-    };
-    balance_transaction::book(context, entry)
 }
 
 fn wanted_charge<'a>(context: &'a Context<'_>, params: Params<'_>) -> ApiResult<&'a Charge> {
@@ -219,42 +203,6 @@ fn refundable(context: &Context<'_>, charge: &Charge, asked: Option<i64>) -> Api
         }
         amount => Ok(amount.unwrap_or(left)),
     }
-}
-
-/// A pending refund succeeds: `refund.updated`, and the older `charge.refund.updated`.
-pub fn settle(context: &mut Context<'_>, id: &str) {
-    change_status(context, id, RefundStatus::Pending, RefundStatus::Succeeded);
-}
-
-fn change_status(context: &mut Context<'_>, id: &str, from: RefundStatus, to: RefundStatus) {
-    let Some(refund) = context.world.refunds.get_mut(id).filter(|refund| refund.status == from) else {
-        return;
-    };
-    let before = refund.render();
-    refund.status = to;
-    let after = refund.render();
-    context.emit_updated("refund.updated", &before, &after);
-    context.emit_updated("charge.refund.updated", &before, &after);
-}
-
-/// A refund that had succeeded fails: the money comes back and can be refunded again.
-pub fn fail(context: &mut Context<'_>, id: &str) {
-    let Some(refund) = context.world.refunds.get(id) else { return };
-    if matches!(refund.status, RefundStatus::Failed | RefundStatus::Canceled) {
-        return;
-    }
-    let (amount, charge) = (refund.amount, refund.charge.clone());
-    let back = book(context, id, "refund_failure", amount);
-    let refund = context.world.refunds.get_mut(id).expect("it was just read");
-    let before = refund.render();
-    refund.status = RefundStatus::Failed;
-    refund.failure_balance_transaction = Some(back);
-    let after = refund.render();
-    let charge = context.world.charges.get_mut(&charge).expect("charges are never removed");
-    charge.amount_refunded -= amount;
-    context.emit("refund.failed", &after);
-    context.emit_updated("refund.updated", &before, &after);
-    context.emit_updated("charge.refund.updated", &before, &after);
 }
 
 /// `POST /v1/refunds/{id}`: only metadata changes.
