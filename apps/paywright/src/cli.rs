@@ -35,6 +35,9 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Keys(commands::keys::Keys),
+    /// What the ledger says of an order or of a day.
+    #[command(subcommand)]
+    Report(commands::report::Report),
     /// Prints the API's OpenAPI 3.1 description.
     Openapi,
     /// The local Stripe alone.
@@ -63,6 +66,7 @@ impl Cli {
             Command::Worker => runtime.block_on(commands::serve::work(settings)),
             Command::Migrate => runtime.block_on(commands::migrate::run(settings)),
             Command::Keys(keys) => runtime.block_on(keys.run(settings)),
+            Command::Report(report) => runtime.block_on(report.run(settings)),
             Command::Openapi | Command::Sandbox(_) => unreachable!("handled above"),
         }
     }

@@ -1,8 +1,8 @@
 //! Configuration: a file, overridden by the environment. Checked once at the start; secrets never print.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use paywright_domain::Mode;
+use paywright_domain::{CaptureMethod, Mode, usecase::ExpiringHold};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -26,6 +26,8 @@ pub struct Settings {
     pub sandbox: Sandbox,
     /// Orders.
     pub orders: Orders,
+    /// Payments.
+    pub payments: Payments,
     /// The worker.
     pub worker: Worker,
     /// Logs.
@@ -64,12 +66,29 @@ pub struct Stripe {
     pub api_base: Option<String>,
     /// Seconds that one call may take in all.
     pub deadline_seconds: u64,
+    /// Calls a second that this process makes at most; 0: any number.
+    pub operations_per_second: u32,
+    /// Calls a second at most to one endpoint; 0: any number.
+    pub operations_per_second_per_endpoint: u32,
+    /// Seconds that a call waits for its place within those limits before it is given up unsent.
+    pub patience_seconds: u64,
+    /// Seconds of silence after Stripe stopped answering.
+    pub outage_pause_seconds: u64,
+    /// Seconds of silence after Stripe refused our credentials.
+    pub refusal_pause_seconds: u64,
     /// Play money.
     #[serde(default)]
     pub test: Credentials,
     /// Real money.
     #[serde(default)]
     pub live: Credentials,
+}
+
+impl Stripe {
+    /// How long a call may last in all, its wait for a place included.
+    pub fn call_longest(&self) -> Duration {
+        Duration::from_secs(self.patience_seconds.saturating_add(self.deadline_seconds))
+    }
 }
 
 /// One mode's credentials.
@@ -98,6 +117,18 @@ pub struct Sandbox {
 pub struct Orders {
     /// Minutes that an order waits for money before it is cancelled.
     pub expire_after_minutes: u32,
+}
+
+/// Payments.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Payments {
+    /// Whether money is taken at once or reserved first, where an order does not say.
+    #[serde(deserialize_with = "capture_method")]
+    pub capture_method: CaptureMethod,
+    /// What becomes of reserved money that nobody has asked for when the reservation is about to run out.
+    #[serde(deserialize_with = "expiring_hold")]
+    pub expiring_hold: ExpiringHold,
 }
 
 /// The worker.
@@ -283,6 +314,20 @@ fn mode<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Er
     text.parse().map_err(|_| serde::de::Error::custom(MODES))
 }
 
+fn capture_method<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<CaptureMethod, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wrong = "payments.capture_method must be \"automatic\" or \"manual\"";
+    text.parse().map_err(|_| serde::de::Error::custom(wrong))
+}
+
+fn expiring_hold<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<ExpiringHold, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "void" => Ok(ExpiringHold::Void),
+        "capture" => Ok(ExpiringHold::Capture),
+        _ => Err(serde::de::Error::custom("payments.expiring_hold must be \"void\" or \"capture\"")),
+    }
+}
+
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -316,6 +361,36 @@ mod tests {
     #[test]
     fn the_defaults_are_complete() {
         assert_eq!(Settings::defaults().http.bind.port(), 8080);
+    }
+
+    #[test]
+    fn what_becomes_of_money_is_chosen_by_name_and_nothing_else() {
+        let (capture, hold) = ("PAYWRIGHT__PAYMENTS__CAPTURE_METHOD", "PAYWRIGHT__PAYMENTS__EXPIRING_HOLD");
+        let chosen = load(&[(capture, "manual"), (hold, "capture")]).unwrap().payments;
+        assert_eq!(
+            (chosen.capture_method, chosen.expiring_hold),
+            (CaptureMethod::Manual, ExpiringHold::Capture)
+        );
+        let usual = Settings::defaults().payments;
+        assert_eq!(
+            (usual.capture_method, usual.expiring_hold),
+            (CaptureMethod::Automatic, ExpiringHold::Void)
+        );
+        for (name, key) in [(capture, "payments.capture_method"), (hold, "payments.expiring_hold")] {
+            for wrong in ["", "Manual", "later", "0"] {
+                let error = load(&[(name, wrong)]).unwrap_err().to_string();
+                assert!(error.contains(&format!("{key} must be")), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_call_may_last_as_long_as_it_waits_and_is_answered() {
+        let settings = load(&[
+            ("PAYWRIGHT__STRIPE__PATIENCE_SECONDS", "7"),
+            ("PAYWRIGHT__STRIPE__DEADLINE_SECONDS", "30"),
+        ]);
+        assert_eq!(settings.unwrap().stripe.call_longest(), Duration::from_secs(37));
     }
 
     #[test]

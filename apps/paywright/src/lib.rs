@@ -7,6 +7,7 @@ pub mod cli;
 mod commands;
 pub mod config;
 pub mod http;
+pub mod report;
 pub mod system;
 pub mod wiring;
 pub mod worker;

@@ -4,15 +4,22 @@ use std::{sync::Arc, time::Duration};
 
 use paywright_domain::{
     ports::{Clock, Gateway, Queue, Store},
-    usecase::{AdvanceOrder, CancelOrder, PerformCall, PlaceOrder, Policy, Ports, RecordEvent, StartPayment},
+    usecase::{
+        AdvanceOrder, AnswerDispute, CancelOrder, PerformCall, PlaceOrder, Policy, Ports, RecordEvent,
+        RequestRefund, SettleHold, StartPayment, SyncPayment, WatchOrder,
+    },
 };
 use paywright_postgres::{ApiKeys, IdempotencyKeys, PoolOptions, Postgres};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    config::Settings,
+    config::{Settings, Stripe},
+    http::turns::Turns,
     system::{OsEntropy, SystemClock},
 };
+
+/// How much longer than its call a request holds the call's job.
+const HOLD_MARGIN: Duration = Duration::from_secs(5);
 
 /// Everything a request or a job needs.
 pub struct App {
@@ -36,10 +43,22 @@ pub struct App {
     pub place_order: PlaceOrder,
     /// Starts payments.
     pub start_payment: StartPayment,
+    /// Takes or releases reserved money.
+    pub settle_hold: SettleHold,
+    /// Asks Stripe how payments stand.
+    pub sync_payment: SyncPayment,
+    /// Turns at payments, for crowds.
+    pub turns: Turns,
+    /// Gives money back.
+    pub request_refund: RequestRefund,
     /// Cancels orders.
     pub cancel_order: CancelOrder,
+    /// Answers disputes.
+    pub answer_dispute: AnswerDispute,
     /// Fulfils orders.
     pub advance_order: AdvanceOrder,
+    /// Looks after orders.
+    pub watch_order: WatchOrder,
     /// Reads events.
     pub record_event: RecordEvent,
     /// Calls Stripe.
@@ -62,8 +81,10 @@ impl App {
         let ports = Ports { store: shared, queue, gateway, clock, entropy: Arc::new(OsEntropy) };
         let policy = Policy {
             mode: settings.mode,
+            capture: settings.payments.capture_method,
+            expiring_hold: settings.payments.expiring_hold,
             order_lifetime: time::Duration::minutes(i64::from(settings.orders.expire_after_minutes)),
-            call_held_for: time::Duration::seconds(5 + i64::try_from(settings.stripe.deadline_seconds)?),
+            call_held_for: time::Duration::try_from(settings.stripe.call_longest() + HOLD_MARGIN)?,
         };
         Ok(Self {
             checkout_origins: checkout_origins(&settings),
@@ -73,8 +94,14 @@ impl App {
             idempotency_keys: IdempotencyKeys::new(&store),
             place_order: PlaceOrder::new(ports.clone(), policy.clone()),
             start_payment: StartPayment::new(ports.clone(), policy.clone()),
+            settle_hold: SettleHold::new(ports.clone(), policy.clone()),
+            sync_payment: SyncPayment::new(ports.clone(), policy.clone()),
+            turns: Turns::default(),
+            request_refund: RequestRefund::new(ports.clone(), policy.clone()),
             cancel_order: CancelOrder::new(ports.clone(), policy.clone()),
+            answer_dispute: AnswerDispute::new(ports.clone(), policy.clone()),
             advance_order: AdvanceOrder::new(ports.clone(), policy.clone()),
+            watch_order: WatchOrder::new(ports.clone(), policy.clone()),
             record_event: RecordEvent::new(ports.clone()),
             perform_call: PerformCall::new(ports.clone(), policy),
             ports,
@@ -100,7 +127,13 @@ fn stripe_settings(settings: &Settings) -> anyhow::Result<paywright_stripe::Sett
     if let Some(base) = &settings.stripe.api_base {
         stripe.api_base.clone_from(base);
     }
+    let Stripe { operations_per_second, operations_per_second_per_endpoint, .. } = settings.stripe;
+    stripe.operations_per_second = operations_per_second;
+    stripe.operations_per_second_per_endpoint = operations_per_second_per_endpoint;
     stripe.deadline = Duration::from_secs(settings.stripe.deadline_seconds);
+    stripe.patience = Duration::from_secs(settings.stripe.patience_seconds);
+    stripe.outage_pause = Duration::from_secs(settings.stripe.outage_pause_seconds);
+    stripe.refusal_pause = Duration::from_secs(settings.stripe.refusal_pause_seconds);
     Ok(stripe)
 }
 

@@ -1,14 +1,19 @@
 //! Everything that one decision changes, as one value.
 
-use std::{collections::BTreeMap, fmt};
+mod trail;
+
+use std::fmt;
 
 use strum::{Display, EnumString, IntoStaticStr};
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    ApiKeyId, Applied, CallState, Customer, GatewayCall, JobId, OperationId, Order, OrderEvent, OrderId,
-    Payment, PaymentEvent, PaymentId, Transition, Version,
+    ApiKeyId, Applied, CallState, Customer, Dispute, DisputeEvent, DisputeId, GatewayCall, JobId, Journal,
+    Mode, Money, OperationId, Order, OrderEvent, OrderId, Payment, PaymentEvent, PaymentId, Refund,
+    RefundEvent, Transition, Version,
 };
+
+pub use trail::*;
 
 /// Why something is committed. The store takes each cause once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +100,10 @@ pub enum Step {
     Order(Box<Transition<Order, OrderEvent>>),
     /// Of a payment.
     Payment(Box<Transition<Payment, PaymentEvent>>),
+    /// Of a refund.
+    Refund(Box<Transition<Refund, RefundEvent>>),
+    /// Of a dispute.
+    Dispute(Box<Transition<Dispute, DisputeEvent>>),
 }
 
 /// Something that a decision read and left as it was, and that must still be so when the decision is committed. Two
@@ -109,6 +118,7 @@ pub enum Guard {
 
 /// Something to be done later, outside; recorded with the decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a decision has a handful of effects")]
 pub enum Effect {
     /// Call the gateway. With `held_for`, whoever commits holds the job's lease from its birth for that long
     /// (token [`Lease::FROM_BIRTH`]) and is expected to perform it at once; the worker takes over afterwards.
@@ -118,8 +128,10 @@ pub enum Effect {
         /// How long the committer holds it.
         held_for: Option<Duration>,
     },
-    /// Look at an unpaid order at `at`, and cancel it. A pending one for the same order is moved to `at`.
-    ExpireOrder {
+    /// Look after an order at `at`: cancel it if nobody paid, decide on a hold that runs out, ask about what was not
+    /// heard of. An order has one such timer; one that is set for later is moved to `at`, an earlier one stays, since
+    /// whoever looks says when to look again.
+    WatchOrder {
         /// The job's identity.
         job: JobId,
         /// The order.
@@ -149,6 +161,8 @@ pub struct Refusal {
     pub code: String,
     /// The issuer's finer code, `insufficient_funds` for example.
     pub decline_code: Option<String>,
+    /// What the issuer advises: `do_not_try_again`, `try_again_later`, `confirm_card_data`.
+    pub advice: Option<String>,
     /// What may be shown to the customer.
     pub message: String,
     /// When.
@@ -169,19 +183,49 @@ pub enum BreakKind {
     ModeMismatch,
     /// Two objects of the gateway claim to be the same payment.
     IdentityMismatch,
+    /// An object of the gateway names a payment of ours that is not here.
+    ForeignObject,
+    /// A refund was refused, or came back after the money was sent.
+    RefundFailed,
 }
 
-/// A difference that no rule explains; always a row, never silent, one for each kind and payment.
+/// A difference that no rule explains; always a row, never silent, one for each kind, payment and object. One that was
+/// resolved and is found again is opened again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Break {
     /// What differs.
     pub kind: BreakKind,
-    /// On which order.
-    pub order: OrderId,
-    /// On which payment.
-    pub payment: PaymentId,
+    /// Test or live: whose books differ.
+    pub mode: Mode,
+    /// On which order, if it is on one.
+    pub order: Option<OrderId>,
+    /// On which payment, if it is on one.
+    pub payment: Option<PaymentId>,
+    /// The refund of ours or the object of the gateway that it is about, where the payment alone does not tell.
+    pub object: Option<String>,
     /// Both sides, for people.
     pub detail: String,
+    /// How much money is in the wrong place.
+    pub at_risk: Option<Money>,
+}
+
+impl Break {
+    /// What makes it one break, however often it is found.
+    pub fn key(&self) -> String {
+        let payment = self.payment.map(|id| id.to_string()).unwrap_or_default();
+        format!("{}:{payment}:{}", self.kind, self.object.as_deref().unwrap_or_default())
+    }
+}
+
+/// The end of a break that a rule explains now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolution {
+    /// Which kind.
+    pub kind: BreakKind,
+    /// On which payment.
+    pub payment: PaymentId,
+    /// Why it is none any more.
+    pub reason: String,
 }
 
 /// Everything one decision changes: applied whole, once per cause, or not at all.
@@ -206,8 +250,12 @@ pub struct Changes {
     pub answers: Vec<(GatewayCall, CallState)>,
     /// Refused attempts; one that is stored already is passed over.
     pub declines: Vec<Decline>,
-    /// Differences found; one that is stored already, by kind and payment, is passed over.
+    /// Differences found; one that is open already is passed over.
     pub breaks: Vec<Break>,
+    /// Differences explained; one that is not open is passed over.
+    pub resolutions: Vec<Resolution>,
+    /// Movements of money; one that is booked already is passed over.
+    pub journals: Vec<Journal>,
     /// A customer to be created.
     pub customer: Option<Customer>,
     /// What came of the job, in a few words; kept with it.
@@ -228,6 +276,8 @@ impl Changes {
             answers: Vec::new(),
             declines: Vec::new(),
             breaks: Vec::new(),
+            resolutions: Vec::new(),
+            journals: Vec::new(),
             customer: None,
             conclusion: None,
         }
@@ -247,161 +297,58 @@ impl Changes {
         }
     }
 
+    /// Adds a refund's step, if it moved.
+    pub fn refund(&mut self, applied: Applied<Refund, RefundEvent>) {
+        if let Applied::Moved(step) = applied {
+            self.steps.push(Step::Refund(step));
+        }
+    }
+
+    /// Adds a dispute's step, if it moved.
+    pub fn dispute(&mut self, applied: Applied<Dispute, DisputeEvent>) {
+        if let Applied::Moved(step) = applied {
+            self.steps.push(Step::Dispute(step));
+        }
+    }
+
+    /// The first call that is to be made.
+    pub(crate) fn recorded_call(&self) -> Option<JobId> {
+        self.effects.iter().find_map(|effect| match effect {
+            Effect::Call { call, .. } => Some(call.id),
+            Effect::WatchOrder { .. } => None,
+        })
+    }
+
+    /// A dispute as the last of its steps leaves it.
+    pub(crate) fn last_dispute(&self, id: DisputeId) -> Option<&Dispute> {
+        self.steps.iter().rev().find_map(|step| match step {
+            Step::Dispute(step) if step.after().id == id => Some(step.after()),
+            Step::Dispute(_) | Step::Order(_) | Step::Payment(_) | Step::Refund(_) => None,
+        })
+    }
+
+    /// Looks after an order at `at`, or earlier if that was decided already.
+    pub(crate) fn watch(&mut self, timer: JobId, watched: OrderId, moment: OffsetDateTime) {
+        for effect in &mut self.effects {
+            if let Effect::WatchOrder { order, at, .. } = effect
+                && *order == watched
+            {
+                *at = moment.min(*at);
+                return;
+            }
+        }
+        self.effects.push(Effect::WatchOrder { job: timer, order: watched, at: moment });
+    }
+
     /// What the audit trail says of steps, effects and answers. Declines and breaks have an entry of their own
     /// ([`Decline::entry`], [`Break::entry`]), written only when they are new.
     pub fn entries(&self) -> Vec<Entry> {
         let answers = self.answers.iter().map(|(call, state)| Entry::of_call(call, &state.to_string()));
-        let steps = self.steps.iter().map(Entry::of_step);
+        let steps = self.steps.iter().filter(|step| step.is_news()).map(Entry::of_step);
         let effects = self.effects.iter().filter_map(|effect| match effect {
             Effect::Call { call, .. } => Some(Entry::of_call(call, "recorded")),
-            Effect::ExpireOrder { .. } => None,
+            Effect::WatchOrder { .. } => None,
         });
         answers.chain(steps).chain(effects).collect()
     }
-}
-
-/// One line of an order's audit trail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// The order it belongs to.
-    pub order: OrderId,
-    /// The payment it is about, if it is about one.
-    pub payment: Option<PaymentId>,
-    /// What kind of thing: `order`, `payment`, `call`, `decline`, `break`.
-    pub subject: &'static str,
-    /// What happened.
-    pub event: String,
-    /// The state before, for a step.
-    pub from: Option<&'static str>,
-    /// The state after, for a step.
-    pub to: Option<&'static str>,
-    /// Details for people, free of secrets and e-mail addresses.
-    pub detail: BTreeMap<String, String>,
-}
-
-impl Entry {
-    fn of_step(step: &Step) -> Self {
-        match step {
-            Step::Order(step) => Self {
-                order: step.after().id,
-                payment: step.after().paid_by.filter(|_| matches!(step.event(), OrderEvent::Captured(_))),
-                subject: "order",
-                event: step.event().to_string(),
-                from: step.before().map(|order| order.state.into()),
-                to: Some(step.after().state.into()),
-                detail: order_detail(step.event()),
-            },
-            Step::Payment(step) => Self {
-                order: step.after().order,
-                payment: Some(step.after().id),
-                subject: "payment",
-                event: payment_event(step.event()),
-                from: step.before().map(|payment| payment.state.into()),
-                to: Some(step.after().state.into()),
-                detail: payment_detail(step),
-            },
-        }
-    }
-
-    fn of_call(call: &GatewayCall, what: &str) -> Self {
-        Self {
-            order: call.order,
-            payment: Some(call.payment),
-            subject: "call",
-            event: format!("{}_{what}", call.operation.name()),
-            from: None,
-            to: None,
-            detail: BTreeMap::from([("idempotency_key".to_owned(), call.key())]),
-        }
-    }
-}
-
-impl Decline {
-    /// What the audit trail says of it.
-    pub fn entry(&self) -> Entry {
-        let mut detail = BTreeMap::from([
-            ("code".to_owned(), self.refusal.code.clone()),
-            ("message".to_owned(), self.refusal.message.clone()),
-        ]);
-        if let Some(code) = &self.refusal.decline_code {
-            detail.insert("decline_code".to_owned(), code.clone());
-        }
-        Entry {
-            order: self.order,
-            payment: Some(self.payment),
-            subject: "decline",
-            event: "declined".to_owned(),
-            from: None,
-            to: None,
-            detail,
-        }
-    }
-}
-
-impl Break {
-    /// What the audit trail says of it.
-    pub fn entry(&self) -> Entry {
-        Entry {
-            order: self.order,
-            payment: Some(self.payment),
-            subject: "break",
-            event: self.kind.to_string(),
-            from: None,
-            to: None,
-            detail: BTreeMap::from([("detail".to_owned(), self.detail.clone())]),
-        }
-    }
-}
-
-fn order_detail(event: &OrderEvent) -> BTreeMap<String, String> {
-    let mut detail = BTreeMap::new();
-    match event {
-        OrderEvent::Shipped(shipment) => {
-            detail.insert("carrier".to_owned(), shipment.carrier.clone());
-            if let Some(tracking) = &shipment.tracking {
-                detail.insert("tracking".to_owned(), tracking.clone());
-            }
-        }
-        OrderEvent::Cancelled(reason) | OrderEvent::CancellationRequested(reason) => {
-            detail.insert("reason".to_owned(), reason.to_string());
-        }
-        OrderEvent::Placed
-        | OrderEvent::PaymentStarted
-        | OrderEvent::Authorized(_)
-        | OrderEvent::Captured(_)
-        | OrderEvent::AuthorizationLost
-        | OrderEvent::FulfillmentStarted
-        | OrderEvent::Completed
-        | OrderEvent::CancellationRefused
-        | OrderEvent::FullyRefunded => {}
-    }
-    detail
-}
-
-fn payment_event(event: &PaymentEvent) -> String {
-    match event {
-        PaymentEvent::Seen(sighting) => sighting.standing.to_string(),
-        PaymentEvent::Started
-        | PaymentEvent::Refused
-        | PaymentEvent::EndRequested
-        | PaymentEvent::EndRefused => event.to_string(),
-    }
-}
-
-fn payment_detail(step: &Transition<Payment, PaymentEvent>) -> BTreeMap<String, String> {
-    let (after, mut detail) = (step.after(), BTreeMap::new());
-    detail.insert("amount".to_owned(), after.amount.to_string());
-    if !after.captured.is_zero() {
-        detail.insert("captured".to_owned(), after.captured.to_string());
-    }
-    if !after.refunded.is_zero() {
-        detail.insert("refunded".to_owned(), after.refunded.to_string());
-    }
-    if let Some(intent) = &after.intent {
-        detail.insert("payment_intent".to_owned(), intent.to_string());
-    }
-    if let Some(session) = &after.session {
-        detail.insert("checkout_session".to_owned(), session.to_string());
-    }
-    detail
 }

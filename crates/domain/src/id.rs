@@ -44,6 +44,10 @@ kinds! {
     Order, OrderId, "ord";
     /// A payment.
     Payment, PaymentId, "pay";
+    /// A refund.
+    Refund, RefundId, "ref";
+    /// A dispute.
+    Dispute, DisputeId, "dis";
     /// A product of the catalogue.
     Product, ProductId, "prod";
     /// A customer.

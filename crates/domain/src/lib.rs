@@ -13,8 +13,16 @@
 //!   are merged, so they may be late, doubled and out of order, and every order of them ends in the same payment.
 //! - The order follows its payment ([`Order::follow`]). An object that is not the one we asked for, and money where no
 //!   rule expects it, moves nothing and is never passed over: it is a [`Break`].
-//! - Cancelling ([`usecase::CancelOrder`]) asks the gateway first. If the money has come, the order is paid instead.
-//! - A paid order is fulfilled, shipped and completed ([`usecase::AdvanceOrder`]).
+//! - Cancelling ([`usecase::CancelOrder`]) asks the gateway first. If the money has come, the order is paid instead; of
+//!   a paid order, what is left is given back.
+//! - A paid order is fulfilled, shipped and completed ([`usecase::AdvanceOrder`]). Money that was only reserved is taken
+//!   first; a hold can also be settled by hand ([`usecase::SettleHold`]).
+//! - A [`Refund`] ([`usecase::RequestRefund`]) reserves its amount on the payment before the gateway is asked; a
+//!   [`Dispute`] ([`usecase::AnswerDispute`]) is the gateway's word on money that the issuer pulls. The payment follows
+//!   both, and money that has no business here is given back by itself.
+//! - Every movement is booked once ([`Journal`]), as entries that each take from one account what they give to another.
+//! - A call whose outcome stays unknown is looked for at the gateway; an order's timer ([`usecase::WatchOrder`]) looks
+//!   after whatever was not heard of.
 //!
 //! Every use case is the same three steps: load, [`apply`](Order::apply), commit. A commit takes one [`Changes`]: all
 //! steps, calls, declines and breaks of one decision, under a [`Cause`] that the store takes once. So everything may
@@ -34,7 +42,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use paywright_domain::{Actor, Channel, Mode, OrderState, ports::*, usecase::*};
+//! use paywright_domain::{Actor, CaptureMethod, Channel, Mode, OrderState, ports::*, usecase::*};
 //! use paywright_testkit::{FakeGateway, ManualClock, MemoryStore, SeededEntropy, builders};
 //! use time::Duration;
 //!
@@ -53,6 +61,8 @@
 //! };
 //! let policy = Policy {
 //!     mode: Mode::Test,
+//!     capture: CaptureMethod::Automatic,
+//!     expiring_hold: ExpiringHold::Void,
 //!     order_lifetime: Duration::days(1),
 //!     call_held_for: Duration::seconds(60),
 //! };
@@ -65,6 +75,7 @@
 //!     items: vec![NewItem { product: hat.id, quantity: 2 }],
 //!     customer: None,
 //!     customer_email: Some("ada@example.org".to_owned()),
+//!     capture: None,
 //!     metadata: Default::default(),
 //! };
 //! let orders = PlaceOrder::new(ports.clone(), policy.clone());
@@ -99,12 +110,15 @@
 mod call;
 mod catalogue;
 mod changes;
+mod dispute;
 mod id;
 mod input;
+mod ledger;
 mod mode;
 mod money;
 mod order;
 mod payment;
+mod refund;
 mod transition;
 
 pub mod ports;
@@ -113,10 +127,13 @@ pub mod usecase;
 pub use call::*;
 pub use catalogue::*;
 pub use changes::*;
+pub use dispute::*;
 pub use id::*;
 pub use input::*;
+pub use ledger::*;
 pub use mode::*;
 pub use money::*;
 pub use order::*;
 pub use payment::*;
+pub use refund::*;
 pub use transition::*;

@@ -7,6 +7,7 @@ mod placing;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 use time::OffsetDateTime;
 
@@ -59,6 +60,34 @@ impl OrderState {
     }
 }
 
+/// Whether money is taken at once, or reserved first and taken when fulfilment starts.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Default,
+    Display,
+    EnumIter,
+    EnumString,
+    IntoStaticStr,
+    Serialize,
+    Deserialize,
+)]
+#[strum(serialize_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum CaptureMethod {
+    /// At once.
+    #[default]
+    Automatic,
+    /// Reserved at checkout, taken later. A hold lasts about seven days.
+    ///
+    /// Source: <https://docs.stripe.com/payments/place-a-hold-on-a-payment-method>
+    Manual,
+}
+
 /// Something that happened to an order.
 #[derive(Debug, Clone, PartialEq, Eq, Display, IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
@@ -73,6 +102,10 @@ pub enum OrderEvent {
     Captured(PaymentId),
     /// The reservation ended without a capture.
     AuthorizationLost,
+    /// The merchant wants to begin to fulfil it; the gateway is asked to take the reserved money first.
+    FulfillmentRequested,
+    /// The reserved money was not taken, so fulfilment does not begin.
+    FulfillmentRefused,
     /// The merchant began to fulfil it.
     FulfillmentStarted,
     /// It left the house.
@@ -91,7 +124,7 @@ pub enum OrderEvent {
 
 impl OrderEvent {
     /// One event of each kind, about no payment in particular.
-    pub(crate) fn one_of_each() -> [Self; 12] {
+    pub(crate) fn one_of_each() -> [Self; 14] {
         let payment = PaymentId::from_uuid(uuid::Uuid::nil());
         [
             Self::Placed,
@@ -99,6 +132,8 @@ impl OrderEvent {
             Self::Authorized(payment),
             Self::Captured(payment),
             Self::AuthorizationLost,
+            Self::FulfillmentRequested,
+            Self::FulfillmentRefused,
             Self::FulfillmentStarted,
             Self::Shipped(Shipment::default()),
             Self::Completed,
@@ -123,6 +158,8 @@ pub enum CancelReason {
     Fraudulent,
     /// Nobody paid in time.
     Expired,
+    /// It could not be fulfilled.
+    FulfillmentFailed,
 }
 
 /// With whom a parcel travels.
@@ -160,6 +197,10 @@ pub struct Order {
     /// Set while the gateway is asked to end the payment of an order that shall be cancelled, and afterwards
     /// the reason why it was.
     pub cancellation: Option<CancelReason>,
+    /// Whether its payments take money at once, or reserve it first.
+    pub capture: CaptureMethod,
+    /// Whether fulfilment shall begin as soon as the reserved money is taken.
+    pub fulfillment_requested: bool,
     /// The payment that authorized or paid it. Any other payment that is captured is surplus.
     pub paid_by: Option<PaymentId>,
     /// Set when it was shipped.
@@ -201,6 +242,20 @@ impl Order {
             (S::Pending | S::PaymentProcessing, E::Authorized(_)) => MoveTo(S::Authorized),
             (S::Pending | S::PaymentProcessing | S::Authorized, E::Captured(_)) => MoveTo(S::Paid),
             (S::Authorized, E::AuthorizationLost) => MoveTo(S::Pending),
+            (S::Authorized, E::FulfillmentRequested) if !cancelling => {
+                if self.fulfillment_requested {
+                    AlreadyTrue
+                } else {
+                    MoveTo(S::Authorized)
+                }
+            }
+            (S::Authorized, E::FulfillmentRefused) => {
+                if self.fulfillment_requested {
+                    MoveTo(S::Authorized)
+                } else {
+                    AlreadyTrue
+                }
+            }
 
             (S::Paid, E::FulfillmentStarted) => MoveTo(S::FulfillmentStarted),
             (S::FulfillmentStarted, E::Shipped(_)) => MoveTo(S::Shipped),
@@ -216,7 +271,11 @@ impl Order {
                     AlreadyTrue
                 }
             }
-            (S::Pending | S::PaymentProcessing | S::Authorized, E::Cancelled(_)) => MoveTo(S::Cancelled),
+            // Of money that was taken, what is left is given back.
+            (
+                S::Pending | S::PaymentProcessing | S::Authorized | S::Paid | S::FulfillmentStarted,
+                E::Cancelled(_),
+            ) => MoveTo(S::Cancelled),
             (
                 S::Paid | S::FulfillmentStarted | S::Shipped | S::Completed | S::Cancelled,
                 E::FullyRefunded,
@@ -245,6 +304,8 @@ impl Order {
                 | E::Authorized(_)
                 | E::Captured(_)
                 | E::AuthorizationLost
+                | E::FulfillmentRequested
+                | E::FulfillmentRefused
                 | E::FulfillmentStarted
                 | E::Shipped(_)
                 | E::Completed
@@ -292,18 +353,27 @@ impl Order {
                     after.cancellation = None;
                 }
             }
-            OrderEvent::AuthorizationLost => after.paid_by = None,
+            OrderEvent::AuthorizationLost => {
+                after.paid_by = None;
+                after.fulfillment_requested = false;
+            }
+            OrderEvent::FulfillmentRequested => after.fulfillment_requested = true,
+            OrderEvent::FulfillmentRefused | OrderEvent::FulfillmentStarted => {
+                after.fulfillment_requested = false;
+            }
             OrderEvent::Shipped(shipment) => after.shipment = Some(shipment.clone()),
             OrderEvent::CancellationRequested(reason) => after.cancellation = Some(*reason),
             OrderEvent::Cancelled(reason) => {
                 after.cancellation = Some(*reason);
+                after.fulfillment_requested = false;
                 // A hold that was released paid nothing: should its money come after all, it is late.
-                after.paid_by = None;
+                if self.state.is_unpaid() {
+                    after.paid_by = None;
+                }
             }
             OrderEvent::CancellationRefused => after.cancellation = None,
             OrderEvent::Placed
             | OrderEvent::PaymentStarted
-            | OrderEvent::FulfillmentStarted
             | OrderEvent::Completed
             | OrderEvent::FullyRefunded => {}
         }
@@ -322,18 +392,21 @@ impl Order {
         use {OrderState as S, PaymentState as P};
         let ours = self.paid_by == Some(payment.id);
         match (payment.state, self.state) {
-            // Less than the total buys nothing, and no rule says what to do with it.
+            // Less than the total buys nothing, unless it was reserved and the merchant chose to take a part.
             (P::Captured, S::Pending | S::PaymentProcessing | S::Authorized) => {
-                if payment.captured >= self.total {
+                if payment.captured >= self.total || payment.capture == CaptureMethod::Manual {
                     self.step(OrderEvent::Captured(payment.id))
                 } else {
                     Ok(Followed::Break(BreakKind::AmountMismatch))
                 }
             }
+            (P::Captured, S::Paid) if ours && self.fulfillment_requested => {
+                self.step(OrderEvent::FulfillmentStarted)
+            }
             (P::Captured, S::Paid | S::FulfillmentStarted | S::Shipped | S::Completed | S::Cancelled)
                 if ours =>
             {
-                if payment.refunded >= payment.captured && !payment.captured.is_zero() {
+                if payment.returned >= payment.captured && !payment.captured.is_zero() {
                     self.step(OrderEvent::FullyRefunded)
                 } else {
                     Ok(Followed::Unmoved)

@@ -29,6 +29,7 @@ fn draft(items: Vec<OrderItem>) -> Draft {
         customer_email: None,
         currency: "usd".parse().unwrap(),
         items,
+        capture: CaptureMethod::Automatic,
         metadata: Metadata::new(),
         token: "token".to_owned(),
         created_at: NOW,
@@ -104,6 +105,10 @@ fn expected(state: OrderState, cancelling: bool, event: &OrderEvent) -> Verdict 
         OrderEvent::Captured(_) => Refused,
         OrderEvent::AuthorizationLost if state == Authorized => To(Pending),
         OrderEvent::AuthorizationLost => Refused,
+        OrderEvent::FulfillmentRequested if state == Authorized && !cancelling => To(Authorized),
+        OrderEvent::FulfillmentRequested => Refused,
+        OrderEvent::FulfillmentRefused if state == Authorized => Already,
+        OrderEvent::FulfillmentRefused => Refused,
         OrderEvent::FulfillmentStarted if state == Paid => To(FulfillmentStarted),
         OrderEvent::FulfillmentStarted => Refused,
         OrderEvent::Shipped(_) if state == FulfillmentStarted => To(Shipped),
@@ -116,7 +121,7 @@ fn expected(state: OrderState, cancelling: bool, event: &OrderEvent) -> Verdict 
         OrderEvent::CancellationRefused if open && cancelling => To(state),
         OrderEvent::CancellationRefused if open => Already,
         OrderEvent::CancellationRefused => Refused,
-        OrderEvent::Cancelled(_) if open => To(Cancelled),
+        OrderEvent::Cancelled(_) if open || [Paid, FulfillmentStarted].contains(&state) => To(Cancelled),
         OrderEvent::Cancelled(_) if state == Cancelled => Already,
         OrderEvent::Cancelled(_) => Refused,
         OrderEvent::FullyRefunded if bought || state == Cancelled => To(Refunded),
@@ -152,11 +157,35 @@ fn every_state_answers_every_event_as_designed() {
     }
 }
 
+/// Covers: I12, fault 151.
+#[test]
+fn fulfilment_that_waits_for_its_money_is_asked_for_once_and_ends_with_an_answer() {
+    let waiting = stepped(&order_in(OrderState::Authorized), OrderEvent::FulfillmentRequested);
+    assert!(waiting.fulfillment_requested);
+    assert_eq!(waiting.apply(OrderEvent::FulfillmentRequested), Ok(Applied::AlreadyTrue), "asked once");
+    let refused = stepped(&waiting, OrderEvent::FulfillmentRefused);
+    assert_eq!((refused.state, refused.fulfillment_requested), (OrderState::Authorized, false));
+    let lost = stepped(&waiting, OrderEvent::AuthorizationLost);
+    assert_eq!((lost.state, lost.fulfillment_requested), (OrderState::Pending, false));
+    let (begun, broken) = caught_up(&waiting, &captured(1));
+    assert_eq!((begun.state, begun.fulfillment_requested), (OrderState::FulfillmentStarted, false));
+    assert_eq!(broken, None, "it begins by itself once the money was taken");
+    let wish = OrderEvent::CancellationRequested(CancelReason::RequestedByCustomer);
+    let cancelling = stepped(&order_in(OrderState::Authorized), wish.clone());
+    assert!(cancelling.apply(OrderEvent::FulfillmentRequested).is_err(), "it shall be cancelled");
+    let (paid, _) = caught_up(&stepped(&waiting, wish), &captured(1));
+    assert_eq!(
+        (paid.state, paid.cancellation),
+        (OrderState::FulfillmentStarted, None),
+        "the money came first"
+    );
+}
+
 #[test]
 fn a_refusal_names_the_order_its_state_the_event_and_what_would_be_possible() {
     let error = order_in(OrderState::Paid).apply(OrderEvent::Completed).unwrap_err();
     assert_eq!((error.from, error.event), ("paid", "completed"));
-    assert_eq!(error.allowed, ["fulfillment_started", "fully_refunded"]);
+    assert_eq!(error.allowed, ["fulfillment_started", "cancelled", "fully_refunded"]);
     assert!(error.id.starts_with("ord_"));
 }
 
@@ -187,7 +216,8 @@ fn every_sequence_of_five_events_keeps_the_invariants() {
         match after.state {
             OrderState::Pending | OrderState::PaymentProcessing => assert_eq!(after.paid_by, None, "{step}"),
             OrderState::Cancelled => {
-                assert_eq!(after.paid_by, None, "{step}: it never bought anything");
+                let bought = before.paid_by.filter(|_| !before.state.is_unpaid());
+                assert_eq!(after.paid_by, bought, "{step}: what was only reserved bought nothing");
                 assert!(after.cancellation.is_some(), "{step}: it says why");
             }
             OrderState::Authorized => assert!(after.paid_by.is_some(), "{step}"),
@@ -200,6 +230,10 @@ fn every_sequence_of_five_events_keeps_the_invariants() {
             }
             OrderState::Refunded => {}
         }
+        if after.fulfillment_requested {
+            let waits = [OrderState::Authorized, OrderState::Paid, OrderState::Refunded];
+            assert!(waits.contains(&after.state), "{step}: nobody waits for money any more");
+        }
         if before.paid_by.is_some() && !before.state.is_unpaid() {
             assert_eq!(after.paid_by, before.paid_by, "{step}: nobody else paid it");
         }
@@ -211,12 +245,17 @@ fn every_sequence_of_five_events_keeps_the_invariants() {
 
 /// A payment of the order, in the state that these events lead to.
 fn payment(number: u128, events: Vec<PaymentEvent>) -> Payment {
+    payment_by(CaptureMethod::Automatic, number, events)
+}
+
+fn payment_by(capture: CaptureMethod, number: u128, events: Vec<PaymentEvent>) -> Payment {
     let order = placed();
     let birth = Payment::start(
         payment_id(number),
         order.id,
         order.mode,
         Channel::PaymentIntent,
+        capture,
         order.total,
         order.created_at,
     );
@@ -227,7 +266,14 @@ fn payment(number: u128, events: Vec<PaymentEvent>) -> Payment {
 }
 
 fn seen(standing: Standing) -> PaymentEvent {
-    PaymentEvent::Seen(Sighting { standing, at: NOW, intent: None, session: None })
+    PaymentEvent::Seen(Sighting {
+        standing,
+        at: NOW,
+        intent: None,
+        session: None,
+        capture_before: None,
+        settlement: None,
+    })
 }
 
 fn captured(number: u128) -> Payment {
@@ -283,6 +329,15 @@ fn cancelled_and_refunded_orders_take_no_money_and_say_so() {
         Ok(Followed::Break(BreakKind::LateMoney)),
         "a released hold that is captured after all is late, too"
     );
+    for bought in [OrderState::Paid, OrderState::FulfillmentStarted] {
+        let given_up = stepped(&order_in(bought), OrderEvent::Cancelled(CancelReason::FulfillmentFailed));
+        assert_eq!(
+            given_up.follow(&captured(1)),
+            Ok(Followed::Unmoved),
+            "{bought}: its own money is expected"
+        );
+        assert_eq!(given_up.follow(&captured(2)), Ok(Followed::Break(BreakKind::LateMoney)), "{bought}");
+    }
 }
 
 /// Covers: I2, D-10, fault 102.
@@ -342,15 +397,35 @@ fn less_than_the_total_neither_pays_nor_authorizes() {
     }
 }
 
-///
+/// Covers: fault 150, C-5, M-3.
 #[test]
-fn a_partial_refund_moves_no_order_and_a_full_one_refunds_it() {
-    let refunded = |minor| payment(1, vec![seen(Standing::Captured { captured: TOTAL, refunded: minor })]);
+fn a_part_of_a_hold_pays_the_order_when_the_merchant_may_choose_to_take_less() {
+    let part = vec![seen(Standing::Captured { captured: TOTAL - 1, refunded: 0 })];
+    for state in [OrderState::Pending, OrderState::PaymentProcessing, OrderState::Authorized] {
+        let chosen = payment_by(CaptureMethod::Manual, 1, part.clone());
+        assert_eq!(caught_up(&order_in(state), &chosen).0.state, OrderState::Paid, "{state}");
+        let short = caught_up(&order_in(state), &payment(1, part.clone()));
+        assert_eq!(short, (order_in(state), Some(BreakKind::AmountMismatch)), "{state}: nobody chose that");
+    }
+}
+
+///
+#[test]
+fn only_money_that_was_sent_back_in_full_refunds_an_order() {
+    let refunded = |reserved, sent| {
+        let totals = PaymentEvent::RefundsChanged { refunded: usd(reserved), returned: usd(sent) };
+        payment(1, vec![seen(Standing::Captured { captured: TOTAL, refunded: 0 }), totals])
+    };
     for state in [OrderState::Pending, OrderState::Paid, OrderState::Completed] {
         let order = order_in(state);
-        let (partly, _) = caught_up(&order, &refunded(TOTAL - 1));
-        assert!([OrderState::Paid, OrderState::Completed].contains(&partly.state), "{state}");
-        let (fully, broken) = caught_up(&order, &refunded(TOTAL));
+        for (reserved, sent) in [(TOTAL - 1, TOTAL - 1), (TOTAL, 0), (TOTAL, TOTAL - 1)] {
+            let (partly, _) = caught_up(&order, &refunded(reserved, sent));
+            assert!(
+                [OrderState::Paid, OrderState::Completed].contains(&partly.state),
+                "{state}: {sent} sent"
+            );
+        }
+        let (fully, broken) = caught_up(&order, &refunded(TOTAL, TOTAL));
         assert_eq!((fully.state, broken), (OrderState::Refunded, None), "{state}");
     }
 }

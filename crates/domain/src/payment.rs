@@ -6,11 +6,15 @@
 
 mod channel;
 mod sighting;
+mod sums;
 
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 use time::OffsetDateTime;
 
-use crate::{Applied, IllegalTransition, Mode, Money, OrderId, PaymentId, Transition, Version};
+use crate::{
+    Applied, BalanceTransaction, CaptureMethod, IllegalTransition, Mode, Money, OrderId, PaymentId,
+    Transition, Version,
+};
 
 pub use channel::*;
 pub use sighting::*;
@@ -21,8 +25,6 @@ pub use sighting::*;
 pub enum PaymentState {
     /// We decided to ask the gateway; it may or may not have heard.
     Created,
-    /// The gateway refused to create it: no money can follow.
-    Failed,
     /// Waiting for a payment method; also after a decline.
     Pending,
     /// The customer must do something, 3-D Secure for example.
@@ -31,6 +33,9 @@ pub enum PaymentState {
     Processing,
     /// The amount is reserved.
     Authorized,
+    /// The gateway refused to create it, or was searched and has none. Should one come to light after all, it is
+    /// ended there, and does not come to life here.
+    Failed,
     /// Ended without money.
     Cancelled,
     /// The money was taken.
@@ -52,9 +57,9 @@ impl PaymentState {
     fn phase(self) -> u8 {
         match self {
             Self::Created => 0,
-            Self::Failed => 1,
-            Self::Pending | Self::RequiresAction | Self::Processing => 2,
-            Self::Authorized => 3,
+            Self::Pending | Self::RequiresAction | Self::Processing => 1,
+            Self::Authorized => 2,
+            Self::Failed => 3,
             Self::Cancelled => 4,
             Self::Captured => 5,
         }
@@ -75,6 +80,28 @@ pub enum PaymentEvent {
     EndRequested,
     /// The gateway would not end it.
     EndRefused,
+    /// The gateway is asked to take this much of what is reserved.
+    CaptureRequested(Money),
+    /// The gateway would not take it.
+    CaptureRefused,
+    /// An operator was told that the hold runs out soon.
+    HoldExpiring,
+    /// Its money has no business here and is given back by ourselves.
+    Unwanted,
+    /// A refund of it was requested, was settled or came back: the new totals.
+    RefundsChanged {
+        /// Reserved, under way or sent.
+        refunded: Money,
+        /// Sent.
+        returned: Money,
+    },
+    /// A dispute about it was opened or decided: the new totals.
+    DisputesChanged {
+        /// Withheld or taken.
+        disputed: Money,
+        /// How many keep it from being refunded.
+        blocking: u32,
+    },
 }
 
 /// A payment. Change it by [`Payment::apply`] only: the store takes nothing but transitions.
@@ -90,6 +117,8 @@ pub struct Payment {
     pub version: Version,
     /// How the customer pays.
     pub channel: Channel,
+    /// Whether the money is taken at once, or reserved first.
+    pub capture: CaptureMethod,
     /// What is to be collected: the order's total.
     pub amount: Money,
     /// How far it has come.
@@ -104,14 +133,43 @@ pub struct Payment {
     pub capturable: Money,
     /// Taken in all.
     pub captured: Money,
-    /// Given back in all.
+    /// What the gateway is being asked to take, or was asked to last.
+    pub capture_asked: Option<Money>,
+    /// Whether the gateway is being asked to take it.
+    pub capture_requested: bool,
+    /// How often the gateway was asked to take it; part of the call's idempotency key.
+    pub capture_generation: u32,
+    /// Until when what is reserved can be taken.
+    pub capture_before: Option<OffsetDateTime>,
+    /// Whether an operator was told that the hold runs out soon.
+    pub hold_told: bool,
+    /// Given back in all: the refunds that are requested, under way or sent.
     pub refunded: Money,
+    /// Of that, what was sent.
+    pub returned: Money,
+    /// What disputes withhold or took. May be more than was captured.
+    pub disputed: Money,
+    /// How many disputes keep it from being refunded.
+    pub disputes_blocking: u32,
+    /// Whether its money has no business here and was given back by ourselves.
+    pub unwanted: bool,
+    /// What the gateway kept of the capture, once known.
+    pub fee: Option<Fee>,
     /// Whether the gateway is being asked to end it.
     pub end_requested: bool,
     /// How often the gateway was asked to end it; part of the call's idempotency key.
     pub end_generation: u32,
     /// When we decided to start it.
     pub created_at: OffsetDateTime,
+}
+
+/// What the gateway kept of a capture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fee {
+    /// The movement of the gateway's balance that tells it.
+    pub transaction: TransactionId,
+    /// How much, in the currency of the gateway's balance.
+    pub amount: Money,
 }
 
 enum Rule {
@@ -127,6 +185,7 @@ impl Payment {
         order: OrderId,
         mode: Mode,
         channel: Channel,
+        capture: CaptureMethod,
         amount: Money,
         at: OffsetDateTime,
     ) -> Transition<Self, PaymentEvent> {
@@ -137,6 +196,7 @@ impl Payment {
             mode,
             version: Version::FIRST,
             channel,
+            capture,
             amount,
             state: PaymentState::Created,
             seen_at: None,
@@ -144,7 +204,17 @@ impl Payment {
             session: None,
             capturable: zero,
             captured: zero,
+            capture_asked: None,
+            capture_requested: false,
+            capture_generation: 0,
+            capture_before: None,
+            hold_told: false,
             refunded: zero,
+            returned: zero,
+            disputed: zero,
+            disputes_blocking: 0,
+            unwanted: false,
+            fee: None,
             end_requested: false,
             end_generation: 0,
             created_at: at,
@@ -152,9 +222,28 @@ impl Payment {
         Transition::first(PaymentEvent::Started, payment)
     }
 
+    /// Another object of the gateway that claims to be this payment, as a payment of its own: captured if it was, else
+    /// failed, so that it does not come to life here.
+    pub fn found(
+        &self,
+        id: PaymentId,
+        sighting: &Sighting,
+        at: OffsetDateTime,
+    ) -> Transition<Self, PaymentEvent> {
+        let (channel, amount) = (self.channel.clone(), self.amount);
+        let birth = Self::start(id, self.order, self.mode, channel, self.capture, amount, at);
+        let failed = Self { state: PaymentState::Failed, ..birth.after().clone() };
+        let found = failed.joined(sighting.state().unwrap_or(PaymentState::Failed), sighting);
+        Transition::first(PaymentEvent::Seen(sighting.clone()), found)
+    }
+
     /// The transition table: every state against every event, and no `_` arm.
     fn rule(&self, event: &PaymentEvent) -> Rule {
-        use {PaymentEvent as E, PaymentState as S, Rule::*};
+        use {
+            PaymentEvent as E, PaymentState as S,
+            Rule::*,
+            std::cmp::Ordering::{Equal, Less},
+        };
         match (self.state, event) {
             (S::Created, E::Refused) => MoveTo(S::Failed),
             // It exists after all, so an earlier answer of the gateway won.
@@ -181,24 +270,79 @@ impl Payment {
                 E::Seen(sighting),
             ) => self.merge(sighting),
 
+            // Also what we gave up as never created, once it comes to light.
             (
-                S::Created | S::Pending | S::RequiresAction | S::Processing | S::Authorized,
+                S::Created | S::Pending | S::RequiresAction | S::Processing | S::Authorized | S::Failed,
                 E::EndRequested,
-            ) => {
-                if self.end_requested {
+            ) => self.unless(self.end_requested),
+            (
+                S::Created | S::Pending | S::RequiresAction | S::Processing | S::Authorized | S::Failed,
+                E::EndRefused,
+            ) => self.unless(!self.end_requested),
+            (S::Cancelled | S::Captured, E::EndRequested | E::EndRefused) => AlreadyTrue,
+
+            (S::Authorized, E::CaptureRequested(amount)) => {
+                if self.capture_requested && self.capture_asked == Some(*amount) {
                     AlreadyTrue
+                } else if self.capture_requested
+                    || amount.is_zero()
+                    || !matches!(amount.partial_cmp(&self.capturable), Some(Less | Equal))
+                {
+                    Illegal
                 } else {
-                    MoveTo(self.state)
+                    MoveTo(S::Authorized)
                 }
             }
-            (S::Created | S::Pending | S::RequiresAction | S::Processing | S::Authorized, E::EndRefused) => {
-                if self.end_requested {
-                    MoveTo(self.state)
+            (S::Captured, E::CaptureRequested(_)) => AlreadyTrue,
+            (
+                S::Created | S::Failed | S::Pending | S::RequiresAction | S::Processing | S::Cancelled,
+                E::CaptureRequested(_),
+            ) => Illegal,
+            (S::Authorized, E::CaptureRefused) => self.unless(!self.capture_requested),
+            (S::Authorized, E::HoldExpiring) => self.unless(self.hold_told),
+            (
+                S::Created
+                | S::Failed
+                | S::Pending
+                | S::RequiresAction
+                | S::Processing
+                | S::Cancelled
+                | S::Captured,
+                E::CaptureRefused | E::HoldExpiring,
+            ) => AlreadyTrue,
+
+            (S::Captured, E::Unwanted) => self.unless(self.unwanted),
+            (S::Captured, E::RefundsChanged { refunded, returned }) => {
+                let fits =
+                    |part: &Money, whole: &Money| matches!(part.partial_cmp(whole), Some(Less | Equal));
+                if !fits(returned, refunded) || !fits(refunded, &self.captured) {
+                    Illegal
                 } else {
-                    AlreadyTrue
+                    self.unless(*refunded == self.refunded && *returned == self.returned)
                 }
             }
-            (S::Failed | S::Cancelled | S::Captured, E::EndRequested | E::EndRefused) => AlreadyTrue,
+            (
+                S::Created
+                | S::Failed
+                | S::Pending
+                | S::RequiresAction
+                | S::Processing
+                | S::Authorized
+                | S::Cancelled,
+                E::Unwanted | E::RefundsChanged { .. },
+            ) => Illegal,
+            // A dispute may be heard of before the payment that it is about.
+            (
+                S::Created
+                | S::Failed
+                | S::Pending
+                | S::RequiresAction
+                | S::Processing
+                | S::Authorized
+                | S::Cancelled
+                | S::Captured,
+                E::DisputesChanged { disputed, blocking },
+            ) => self.unless(*disputed == self.disputed && *blocking == self.disputes_blocking),
 
             (
                 S::Created
@@ -214,6 +358,10 @@ impl Payment {
         }
     }
 
+    fn unless(&self, so_already: bool) -> Rule {
+        if so_already { Rule::AlreadyTrue } else { Rule::MoveTo(self.state) }
+    }
+
     /// A join: the greater of what is known and what was seen, by phase, then among open states by the gateway's
     /// time, then by progress. Commutative, associative, idempotent.
     fn merge(&self, sighting: &Sighting) -> Rule {
@@ -227,6 +375,7 @@ impl Payment {
     fn learns_ids(&self, sighting: &Sighting) -> bool {
         (self.intent.is_none() && sighting.intent.is_some())
             || (self.session.is_none() && sighting.session.is_some())
+            || sighting.capture_before > self.capture_before
     }
 
     fn joined(&self, seen: PaymentState, sighting: &Sighting) -> Self {
@@ -249,13 +398,11 @@ impl Payment {
             let fits = minor.min(i64::MAX.unsigned_abs());
             Money::from_minor(fits, self.amount.currency()).unwrap_or(self.amount)
         };
-        let (captured, refunded) = match sighting.standing {
-            // No more can be given back than was taken, whatever one message says.
-            Standing::Captured { captured, refunded } => (captured, refunded.min(captured)),
-            _ => (0, 0),
+        let captured = match sighting.standing {
+            Standing::Captured { captured, .. } => captured,
+            _ => 0,
         };
         after.captured = of(self.captured.minor().max(captured));
-        after.refunded = of(self.refunded.minor().max(refunded));
         after.capturable = match (after.state, &sighting.standing) {
             (PaymentState::Authorized, Standing::Authorized(minor)) => {
                 of(self.capturable.minor().max(*minor))
@@ -263,17 +410,36 @@ impl Payment {
             (PaymentState::Authorized, _) => self.capturable,
             _ => of(0),
         };
-        if !after.state.is_live() {
+        after.capture_before = after.capture_before.max(sighting.capture_before);
+        if after.state == PaymentState::Captured {
+            after.fee = after.fee.or_else(|| sighting.settlement.as_ref().and_then(Fee::of));
+        }
+        if matches!(after.state, PaymentState::Cancelled | PaymentState::Captured) {
             after.end_requested = false;
         }
+        after.capture_requested &= after.state == PaymentState::Authorized;
         after
+    }
+
+    fn illegal(&self, event: &'static str) -> IllegalTransition {
+        IllegalTransition { id: self.id.to_string(), from: self.state.into(), event, allowed: Vec::new() }
     }
 
     /// Whether one message cannot settle it: it does not tell, or two messages of one second disagree about an
     /// open state. Fetch the object once and apply what it says, as seen after everything that was known before.
     pub fn needs_look(&self, sighting: &Sighting) -> bool {
         match sighting.state() {
-            None => self.state.is_live() || self.state == PaymentState::Failed,
+            // A finished page tells nothing new of a payment whose money was taken.
+            None => match self.state {
+                PaymentState::Captured => sighting.session.is_none(),
+                PaymentState::Cancelled => false,
+                PaymentState::Created
+                | PaymentState::Pending
+                | PaymentState::RequiresAction
+                | PaymentState::Processing
+                | PaymentState::Authorized
+                | PaymentState::Failed => true,
+            },
             Some(seen) => {
                 let open = PaymentState::Pending.phase();
                 seen.phase() == open
@@ -292,12 +458,7 @@ impl Payment {
         match self.rule(&event) {
             Rule::MoveTo(state) => Ok(Applied::moved(self, self.after(state, &event), event)),
             Rule::AlreadyTrue => Ok(Applied::AlreadyTrue),
-            Rule::Illegal => Err(IllegalTransition {
-                id: self.id.to_string(),
-                from: self.state.into(),
-                event: (&event).into(),
-                allowed: Vec::new(),
-            }),
+            Rule::Illegal => Err(self.illegal((&event).into())),
         }
     }
 
@@ -314,11 +475,37 @@ impl Payment {
                 after.end_generation += 1;
             }
             PaymentEvent::EndRefused | PaymentEvent::Refused => after.end_requested = false,
+            PaymentEvent::CaptureRequested(amount) => {
+                after.capture_asked = Some(*amount);
+                after.capture_requested = true;
+                after.capture_generation += 1;
+            }
+            PaymentEvent::CaptureRefused => {
+                after.capture_asked = None;
+                after.capture_requested = false;
+            }
+            PaymentEvent::HoldExpiring => after.hold_told = true,
+            PaymentEvent::Unwanted => after.unwanted = true,
+            PaymentEvent::RefundsChanged { refunded, returned } => {
+                (after.refunded, after.returned) = (*refunded, *returned);
+            }
+            PaymentEvent::DisputesChanged { disputed, blocking } => {
+                (after.disputed, after.disputes_blocking) = (*disputed, *blocking);
+            }
             PaymentEvent::Started | PaymentEvent::Seen(_) => {}
         }
         after.state = state;
         after.version = self.version.next();
         after
+    }
+}
+
+impl Fee {
+    fn of(moved: &BalanceTransaction) -> Option<Self> {
+        // A negative fee would be one that was given back; no capture has one.
+        let fee = u64::try_from(moved.fee).ok()?;
+        let amount = Money::from_minor(fee, moved.currency).ok()?;
+        Some(Self { transaction: moved.id.clone(), amount })
     }
 }
 

@@ -18,7 +18,8 @@ fn usd() -> Currency {
 fn born() -> Payment {
     let (id, order) = (PaymentId::from_uuid(Uuid::nil()), OrderId::from_uuid(Uuid::nil()));
     let amount = Money::from_minor(AMOUNT, usd()).unwrap();
-    Payment::start(id, order, Mode::Test, Channel::PaymentIntent, amount, NOW).after().clone()
+    let (channel, capture) = (Channel::PaymentIntent, CaptureMethod::Automatic);
+    Payment::start(id, order, Mode::Test, channel, capture, amount, NOW).after().clone()
 }
 
 fn seen_at(standing: Standing, second: i64) -> PaymentEvent {
@@ -27,6 +28,8 @@ fn seen_at(standing: Standing, second: i64) -> PaymentEvent {
         at: NOW + Duration::seconds(second),
         intent: None,
         session: None,
+        capture_before: None,
+        settlement: None,
     })
 }
 
@@ -92,6 +95,8 @@ fn expected(from: PaymentState, seen: PaymentState, newer: bool) -> PaymentState
     match (from, seen) {
         (Captured, _) | (_, Captured) => Captured,
         (Cancelled, _) | (_, Cancelled) => Cancelled,
+        // What was given up does not come to life again.
+        (Failed, _) | (_, Failed) => Failed,
         (Authorized, _) | (_, Authorized) => Authorized,
         (from, seen) if open(from) && open(seen) && newer => seen,
         // Of one second: the one that is further on.
@@ -99,7 +104,7 @@ fn expected(from: PaymentState, seen: PaymentState, newer: bool) -> PaymentState
             let rank = |state| [Pending, RequiresAction, Processing].iter().position(|it| *it == state);
             if rank(from) > rank(seen) { from } else { seen }
         }
-        (Created | Failed, seen) => seen,
+        (Created, seen) => seen,
         (from, _) => from,
     }
 }
@@ -114,7 +119,7 @@ fn every_state_answers_every_sighting_as_designed() {
                 let after = stepped(&before, seen_at(standing.clone(), second));
                 let expected = match meaning(&standing) {
                     None => from,
-                    Some(seen) if second < 0 && [from, seen].iter().all(|state| state.phase() == 2) => from,
+                    Some(seen) if second < 0 && [from, seen].iter().all(|state| state.phase() == 1) => from,
                     Some(seen) => expected(from, seen, newer),
                 };
                 assert_eq!(after.state, expected, "{from} + {standing} at {second:+}");
@@ -125,7 +130,9 @@ fn every_state_answers_every_sighting_as_designed() {
     }
 }
 
-/// Covers: I12, T-1.
+/// What was given up as never created can be ended too, once it comes to light.
+///
+/// Covers: I12, T-1, fault 15.
 #[test]
 fn every_state_answers_every_decision_as_designed() {
     for state in PaymentState::iter() {
@@ -139,19 +146,85 @@ fn every_state_answers_every_decision_as_designed() {
             assert_eq!(refused, payment, "{state}: it exists, whatever one answer said");
         }
 
+        let can_end = state.is_live() || state == PaymentState::Failed;
         let ending = stepped(&payment, PaymentEvent::EndRequested);
         assert_eq!(ending.state, state, "asking for the end is not the end");
-        assert_eq!(
-            (ending.end_requested, ending.end_generation),
-            (state.is_live(), u32::from(state.is_live()))
-        );
+        assert_eq!((ending.end_requested, ending.end_generation), (can_end, u32::from(can_end)));
         assert_eq!(ending.apply(PaymentEvent::EndRequested), Ok(Applied::AlreadyTrue), "{state}: asked once");
         assert_eq!(payment.apply(PaymentEvent::EndRefused), Ok(Applied::AlreadyTrue), "{state}: never asked");
 
         let going_on = stepped(&ending, PaymentEvent::EndRefused);
         assert!(!going_on.end_requested, "{state}");
         let asked_again = stepped(&going_on, PaymentEvent::EndRequested);
-        assert_eq!(asked_again.end_generation, 2 * u32::from(state.is_live()), "{state}: another key");
+        assert_eq!(asked_again.end_generation, 2 * u32::from(can_end), "{state}: another key");
+    }
+}
+
+/// Covers: fault 149, fault 150, fault 152, fault 153, I12.
+#[test]
+fn only_what_is_reserved_can_be_taken_and_it_is_asked_for_once() {
+    let of = |minor, currency: &str| Money::from_minor(minor, currency.parse().unwrap()).unwrap();
+    let ask = |minor| PaymentEvent::CaptureRequested(of(minor, "usd"));
+    for state in PaymentState::iter() {
+        let payment = payment_in(state);
+        match state {
+            PaymentState::Authorized => {}
+            PaymentState::Captured => assert_eq!(payment.apply(ask(1)), Ok(Applied::AlreadyTrue)),
+            PaymentState::Created
+            | PaymentState::Pending
+            | PaymentState::RequiresAction
+            | PaymentState::Processing
+            | PaymentState::Failed
+            | PaymentState::Cancelled => {
+                assert!(payment.apply(ask(1)).is_err(), "{state}: nothing is reserved")
+            }
+        }
+        if state != PaymentState::Authorized {
+            for late in [PaymentEvent::CaptureRefused, PaymentEvent::HoldExpiring] {
+                assert_eq!(payment.apply(late), Ok(Applied::AlreadyTrue), "{state}");
+            }
+        }
+    }
+    let held = payment_in(PaymentState::Authorized);
+    for wrong in [of(0, "usd"), of(AMOUNT + 1, "usd"), of(i64::MAX.unsigned_abs(), "usd"), of(1, "eur")] {
+        assert!(held.apply(PaymentEvent::CaptureRequested(wrong)).is_err(), "{wrong}");
+    }
+    let asked = stepped(&held, ask(AMOUNT - 1));
+    assert_eq!((asked.capture_asked, asked.capture_generation), (Some(of(AMOUNT - 1, "usd")), 1));
+    assert_eq!(asked.apply(ask(AMOUNT - 1)), Ok(Applied::AlreadyTrue), "asked once");
+    assert!(asked.apply(ask(AMOUNT)).is_err(), "one amount at a time");
+    let refused = stepped(&asked, PaymentEvent::CaptureRefused);
+    assert_eq!((refused.capture_asked, refused.capture_requested), (None, false));
+    assert_eq!(stepped(&refused, ask(AMOUNT)).capture_generation, 2, "another key");
+    let told = stepped(&held, PaymentEvent::HoldExpiring);
+    assert_eq!(told.apply(PaymentEvent::HoldExpiring), Ok(Applied::AlreadyTrue), "told once");
+    let part = stepped(&asked, seen(Standing::Captured { captured: AMOUNT - 1, refunded: 0 }));
+    assert_eq!((part.captured.minor(), part.capturable.minor()), (AMOUNT - 1, 0), "the rest is released");
+    assert_eq!(part.refundable(), part.captured, "what was taken can be given back");
+    assert!(!part.capture_requested);
+}
+
+/// Covers: I3, R-1, fault 153, fault 160.
+#[test]
+fn totals_of_refunds_that_cannot_be_are_refused() {
+    let of = |refunded, returned| PaymentEvent::RefundsChanged { refunded, returned };
+    let eur = Money::from_minor(1, "eur".parse().unwrap()).unwrap();
+    let most = money(i64::MAX.unsigned_abs());
+    for state in PaymentState::iter() {
+        let payment = payment_in(state);
+        let taken = state == PaymentState::Captured;
+        for (event, possible) in [
+            (PaymentEvent::Unwanted, true),
+            (of(money(AMOUNT), money(AMOUNT)), true),
+            (of(money(1), money(0)), true),
+            (of(money(1), money(2)), false),
+            (of(money(AMOUNT + 1), money(0)), false),
+            (of(most, money(0)), false),
+            (of(eur, eur), false),
+            (of(eur, money(0)), false),
+        ] {
+            assert_eq!(payment.apply(event.clone()).is_ok(), taken && possible, "{state}: {event:?}");
+        }
     }
 }
 
@@ -166,8 +239,22 @@ fn alphabet() -> Vec<PaymentEvent> {
         PaymentEvent::Refused,
         PaymentEvent::EndRequested,
         PaymentEvent::EndRefused,
+        PaymentEvent::CaptureRequested(money(AMOUNT)),
+        PaymentEvent::CaptureRequested(money(400)),
+        PaymentEvent::CaptureRefused,
+        PaymentEvent::HoldExpiring,
+        PaymentEvent::Unwanted,
+        PaymentEvent::RefundsChanged { refunded: money(400), returned: money(0) },
+        PaymentEvent::RefundsChanged { refunded: money(AMOUNT), returned: money(400) },
+        PaymentEvent::RefundsChanged { refunded: money(0), returned: money(400) },
+        PaymentEvent::DisputesChanged { disputed: money(2 * AMOUNT), blocking: 1 },
+        PaymentEvent::DisputesChanged { disputed: money(0), blocking: 0 },
     ]);
     events
+}
+
+fn money(minor: u64) -> Money {
+    Money::from_minor(minor, usd()).unwrap()
 }
 
 fn assert_sound(before: &Payment, event: &PaymentEvent, after: &Payment) {
@@ -175,13 +262,21 @@ fn assert_sound(before: &Payment, event: &PaymentEvent, after: &Payment) {
     assert_eq!(after.version.number(), before.version.number() + 1, "{step}");
     assert_eq!((after.id, after.order, after.amount), (before.id, before.order, before.amount), "{step}");
     assert!(after.captured.minor() >= before.captured.minor(), "{step}: money taken stays taken");
-    assert!(after.refunded.minor() >= before.refunded.minor(), "{step}: totals never go back");
     assert!(after.refunded.minor() <= after.captured.minor(), "{step}: no more back than taken");
+    assert!(after.returned.minor() <= after.refunded.minor(), "{step}: no more sent than reserved");
+    assert!(
+        after.refundable().minor() <= after.captured.minor(),
+        "{step}: no more can go back than was taken"
+    );
+    assert!(after.capture_generation >= before.capture_generation, "{step}: a key is never used again");
+    assert!(!after.capture_requested || after.state == PaymentState::Authorized, "{step}: nothing to take");
+    assert!(!before.unwanted || after.unwanted, "{step}: given back once");
     assert!(after.state.phase() >= before.state.phase(), "{step}: never back to an earlier phase");
     assert!(before.intent.is_none() || after.intent == before.intent, "{step}: a name stays");
     assert!(before.session.is_none() || after.session == before.session, "{step}: a name stays");
     assert!(after.end_generation >= before.end_generation, "{step}: a key is never used again");
-    assert!(after.state.is_live() || !after.end_requested, "{step}: nothing is left to end");
+    let can_end = after.state.is_live() || after.state == PaymentState::Failed;
+    assert!(can_end || !after.end_requested, "{step}: nothing is left to end");
     assert!(after.capturable.is_zero() || after.state == PaymentState::Authorized, "{step}");
     if before.state == PaymentState::Captured {
         assert_eq!(after.state, PaymentState::Captured, "{step}: the end");
@@ -218,11 +313,14 @@ fn only_a_message_that_does_not_settle_it_needs_a_look() {
         _ => unreachable!("it is a sighting"),
     };
     for state in PaymentState::iter() {
-        let settled = [PaymentState::Cancelled, PaymentState::Captured].contains(&state);
-        assert_eq!(looks(state, Standing::Unclear, 0), !settled, "{state}");
+        assert_eq!(looks(state, Standing::Unclear, 0), state != PaymentState::Cancelled, "{state}");
         assert!(!looks(state, captured(0), 0), "{state}: money speaks for itself");
         assert!(!looks(state, Standing::Cancelled, 0), "{state}");
     }
+    let PaymentEvent::Seen(charge) = seen(Standing::Unclear) else { unreachable!("it is a sighting") };
+    let page = Sighting { session: Some("cs_1".to_owned().try_into().unwrap()), ..charge };
+    assert!(!payment_in(PaymentState::Captured).needs_look(&page), "a finished page tells nothing new");
+    assert!(payment_in(PaymentState::Processing).needs_look(&page));
     assert!(looks(PaymentState::RequiresAction, Standing::AwaitingMethod, 0), "one second, two stories");
     assert!(!looks(PaymentState::RequiresAction, Standing::AwaitingMethod, 1), "the later one counts");
     assert!(!looks(PaymentState::RequiresAction, Standing::ActionRequired, 0), "the same story");
@@ -252,6 +350,7 @@ fn order() -> Order {
         customer_email: None,
         currency: usd(),
         items: vec![item],
+        capture: CaptureMethod::Automatic,
         metadata: Metadata::new(),
         token: "token".to_owned(),
         created_at: NOW,
@@ -313,19 +412,27 @@ fn any_standing() -> impl Strategy<Value = Standing> {
     ]
 }
 
-/// One object's name and page, told by some messages and not by others; seconds that collide.
+/// One object's name, page, hold and settlement, told by some messages and not by others; seconds that collide.
 fn any_fact() -> impl Strategy<Value = PaymentEvent> {
-    let sighting = (any_standing(), 0_i64..3, any::<bool>(), any::<bool>()).prop_map(
-        |(standing, second, names_intent, names_session)| {
-            PaymentEvent::Seen(Sighting {
-                standing,
-                at: NOW + Duration::seconds(second),
-                intent: names_intent.then(|| "pi_1".to_owned().try_into().unwrap()),
-                session: names_session.then(|| "cs_1".to_owned().try_into().unwrap()),
-            })
-        },
-    );
-    prop_oneof![9 => sighting, 1 => Just(PaymentEvent::Refused)]
+    let tells = any::<[bool; 4]>();
+    (any_standing(), 0_i64..3, tells).prop_map(|(standing, second, [intent, session, hold, settled])| {
+        // Only of what was taken there is a settlement.
+        let settled = settled && matches!(standing, Standing::Captured { .. });
+        PaymentEvent::Seen(Sighting {
+            standing,
+            at: NOW + Duration::seconds(second),
+            intent: intent.then(|| "pi_1".to_owned().try_into().unwrap()),
+            session: session.then(|| "cs_1".to_owned().try_into().unwrap()),
+            capture_before: hold.then_some(NOW + Duration::WEEK),
+            settlement: settled.then(|| BalanceTransaction {
+                id: "txn_1".to_owned().try_into().unwrap(),
+                amount: 1000,
+                fee: 59,
+                currency: usd(),
+                at: NOW,
+            }),
+        })
+    })
 }
 
 fn says_cancelled(fact: &PaymentEvent) -> bool {
@@ -344,20 +451,20 @@ proptest! {
     fn facts_converge_in_any_order_with_any_repetition(
         facts in prop::collection::vec(any_fact(), 1..7),
         repeated in prop::collection::vec(any::<Index>(), 0..5),
-        ending in any::<bool>(),
-        wish in any::<bool>(),
+        decided in 0_u8..4,
         (once, twice) in (any::<u64>(), any::<u64>()),
     ) {
         // One intent is never both cancelled and paid. Where it matters (a wish to cancel: whichever came first
         // decides, the other is a break) the facts keep to that.
         let both = facts.iter().any(says_cancelled) && facts.iter().any(says_captured);
-        let refused = facts.contains(&PaymentEvent::Refused);
-        let wish = wish && !both && !refused;
-        // A creation that was refused has nothing to end; should it exist after all, the end is asked for anew.
-        let ending = ending && !refused;
-        let payment = if ending { stepped(&born(), PaymentEvent::EndRequested) } else { born() };
         let wished = OrderEvent::CancellationRequested(CancelReason::Fraudulent);
-        let order = if wish { moved(&order(), wished) } else { order() };
+        let (payment, order) = match decided {
+            // It was asked to end; or given up as never created, and does not come to life again.
+            1 => (stepped(&born(), PaymentEvent::EndRequested), order()),
+            2 => (stepped(&born(), PaymentEvent::Refused), order()),
+            3 if !both => (born(), moved(&order(), wished)),
+            _ => (born(), order()),
+        };
 
         let told = |facts: Vec<PaymentEvent>| {
             outcome(facts.iter().fold((payment.clone(), order.clone()), learn))

@@ -1,11 +1,12 @@
-//! Prints both machines, as the code has them, to `docs/state-machines.md`.
+//! Prints all machines, as the code has them, to `docs/state-machines.md`.
 #![expect(clippy::unwrap_used, reason = "a broken assumption shall stop the test")]
 
 use std::{fmt::Write as _, path::PathBuf};
 
 use paywright_domain::{
-    Applied, CancelReason, IllegalTransition, Order, OrderEvent, OrderState, Payment, PaymentEvent,
-    PaymentId, PaymentState, Shipment, Standing,
+    Applied, CancelReason, Dispute, DisputeAnswer, DisputeEvent, DisputeSighting, DisputeStatus, Evidence,
+    IllegalTransition, Order, OrderEvent, OrderState, Payment, PaymentEvent, PaymentId, PaymentState, Refund,
+    RefundEvent, RefundStanding, RefundState, Shipment, Standing,
 };
 use paywright_testkit::builders::{self, seen};
 use strum::IntoEnumIterator;
@@ -31,7 +32,8 @@ const ORDERS: &str = "## Order
 
 The rules are in [`order.rs`](../crates/domain/src/order.rs). \"Its payment\" is the one that authorized or paid it; \
 of any other the table refuses the money, and what is refused of a payment becomes a break (`late_money`, \
-`surplus_payment`). Money that came is why an order that shall be cancelled is paid instead.
+`surplus_payment`). Money that came is why an order that shall be cancelled is paid instead. Of an order that was paid \
+the cancellation gives back what is left of its money.
 
 ";
 
@@ -44,9 +46,34 @@ From `cancellation_requested` until the gateway has confirmed that no money will
 const PAYMENTS: &str = "## Payment
 
 The rules are in [`payment.rs`](../crates/domain/src/payment.rs). What the gateway says is merged upwards, by phase: \
-`created`, `failed`, then the open ones (`pending`, `requires_action`, `processing`: the newest message counts, and of \
-one second the one further on), `authorized`, `cancelled`, `captured`. So facts may come late, twice and in any order. \
-The table shows sightings that are newer than what is known.
+`created`, then the open ones (`pending`, `requires_action`, `processing`: the newest message counts, and of one second \
+the one further on), `authorized`, `failed`, `cancelled`, `captured`. So facts may come late, twice and in any order. A \
+payment that was given up as never created does not come to life again: it is ended at the gateway when it comes to \
+light, and only captured money brings it back. The table shows sightings that are newer than what is known.
+
+";
+
+const REFUNDS: &str = "## Refund
+
+The rules are in [`refund.rs`](../crates/domain/src/refund.rs). Its amount is reserved on the payment from \
+`requested` on, and can be refunded again once it is `cancelled` or `failed`, also after it had `succeeded`. What the \
+gateway says is merged upwards, in the order of the columns; one that was refused, and exists at the gateway after all, \
+follows the gateway.
+
+";
+
+const DISPUTES: &str = "## Dispute
+
+The rules are in [`dispute.rs`](../crates/domain/src/dispute.rs). Its state is the gateway's status, of which the newest \
+word counts, whatever it was before: `won` becomes `lost`, and `lost` `won`. The list of statuses is open; one that we do \
+not know is `other`. Below, the sightings are newer than what is known; the evidence is another one; an answer is taken \
+where one is due.
+
+";
+
+const ANSWERING: &str = "### While an answer is on its way
+
+From `answer_requested` until the gateway has taken or refused it:
 
 ";
 
@@ -57,7 +84,7 @@ The table shows sightings that are newer than what is known.
     reason = "a test that writes documentation; the domain itself does no IO"
 )]
 fn state_machines_are_printed_to_the_docs() {
-    let printed = format!("{HEAD}{}{}", orders(), payments());
+    let printed = format!("{HEAD}{}{}{}{}", orders(), payments(), refunds(), disputes());
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(FILE);
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&file, &printed).unwrap();
@@ -79,6 +106,8 @@ fn order_events() -> Vec<Row<OrderEvent>> {
         ("captured (its payment)", OrderEvent::Captured(its)),
         ("captured (another)", OrderEvent::Captured(other)),
         ("authorization_lost", OrderEvent::AuthorizationLost),
+        ("fulfillment_requested", OrderEvent::FulfillmentRequested),
+        ("fulfillment_refused", OrderEvent::FulfillmentRefused),
         ("fulfillment_started", OrderEvent::FulfillmentStarted),
         ("shipped", OrderEvent::Shipped(Shipment::default())),
         ("completed", OrderEvent::Completed),
@@ -104,7 +133,64 @@ fn payment_events(payment: &Payment) -> Vec<Row<PaymentEvent>> {
         ("seen: unclear", says(Standing::Unclear)),
         ("end_requested", PaymentEvent::EndRequested),
         ("end_refused", PaymentEvent::EndRefused),
+        ("capture_requested", PaymentEvent::CaptureRequested(payment.amount)),
+        ("capture_refused", PaymentEvent::CaptureRefused),
+        ("hold_expiring", PaymentEvent::HoldExpiring),
+        ("unwanted", PaymentEvent::Unwanted),
+        (
+            "refunds_changed",
+            PaymentEvent::RefundsChanged { refunded: payment.amount, returned: payment.amount },
+        ),
+        ("disputes_changed", PaymentEvent::DisputesChanged { disputed: payment.amount, blocking: 1 }),
     ]
+}
+
+fn refund_events() -> Vec<Row<RefundEvent>> {
+    let id = builders::gateway_refund_id();
+    let says = |standing| RefundEvent::Seen(builders::refund_seen(&id, standing));
+    vec![
+        ("requested", RefundEvent::Requested),
+        ("adopted", RefundEvent::Adopted),
+        ("seen: pending", says(RefundStanding::Pending)),
+        ("seen: succeeded", says(RefundStanding::Succeeded)),
+        ("seen: cancelled", says(RefundStanding::Cancelled)),
+        ("seen: failed", says(RefundStanding::Failed)),
+        ("refused", RefundEvent::Refused("insufficient_funds".to_owned())),
+    ]
+}
+
+/// Every status of the gateway that we know, and one that we do not.
+fn statuses() -> [(&'static str, DisputeStatus); 9] {
+    [
+        ("seen: warning_needs_response", DisputeStatus::WarningNeedsResponse),
+        ("seen: warning_under_review", DisputeStatus::WarningUnderReview),
+        ("seen: warning_closed", DisputeStatus::WarningClosed),
+        ("seen: needs_response", DisputeStatus::NeedsResponse),
+        ("seen: under_review", DisputeStatus::UnderReview),
+        ("seen: won", DisputeStatus::Won),
+        ("seen: lost", DisputeStatus::Lost),
+        ("seen: prevented", DisputeStatus::Prevented),
+        ("seen: other", DisputeStatus::Other("arbitration".to_owned())),
+    ]
+}
+
+fn dispute_events() -> Vec<Row<DisputeEvent>> {
+    let later = |status| {
+        let seen = builders::dispute_seen(builders::usd(3998), status);
+        DisputeEvent::Seen(DisputeSighting { at: seen.at + time::Duration::SECOND, ..seen })
+    };
+    let mut events = vec![("opened", DisputeEvent::Opened)];
+    events.extend(statuses().map(|(name, status)| (name, later(status))));
+    let part = ("uncategorized_text".to_owned(), "It was delivered.".to_owned());
+    let evidence = Evidence::parse([part].into()).unwrap();
+    events.extend([
+        ("evidence_edited", DisputeEvent::EvidenceEdited(evidence)),
+        ("answer_requested", DisputeEvent::AnswerRequested(DisputeAnswer::Submit)),
+        ("answer_taken", DisputeEvent::AnswerTaken),
+        ("answer_refused", DisputeEvent::AnswerRefused),
+        ("deadline_near", DisputeEvent::DeadlineNear),
+    ]);
+    events
 }
 
 fn payment_id(number: u128) -> PaymentId {
@@ -157,6 +243,41 @@ fn payments() -> String {
     let mut text = PAYMENTS.to_owned();
     text += &table(&calm, |payment| payment.state.to_string(), rows);
     text += &diagram("started", &calm, |payment| payment.state.to_string(), rows);
+    text
+}
+
+fn refunds() -> String {
+    let payment = builders::payment(&builders::order().build()).build();
+    let born = builders::refund(&payment, payment.amount).after().clone();
+    let refunds =
+        reached(born, |refund| refund.state, |_| refund_events(), |it, event| moved(it.apply(event)));
+    let calm: Vec<Refund> = RefundState::iter()
+        .map(|state| refunds.iter().find(|refund| refund.state == state).cloned().unwrap())
+        .collect();
+    let rows = |refund: &Refund| {
+        let events = refund_events().into_iter();
+        events.map(|(name, event)| (name, cell(refund.apply(event), |it| it.state))).collect()
+    };
+    let mut text = REFUNDS.to_owned();
+    text += &table(&calm, |refund| refund.state.to_string(), rows);
+    text += &diagram("requested, adopted", &calm, |refund| refund.state.to_string(), rows);
+    text
+}
+
+fn disputes() -> String {
+    let order = builders::order().build();
+    let payment = builders::payment(&order).build();
+    let calm = statuses().map(|(_, status)| builders::dispute(&payment, status).after().clone());
+    let ask = DisputeEvent::AnswerRequested(DisputeAnswer::Stage);
+    let asked: Vec<Dispute> = calm.iter().filter_map(|dispute| moved(dispute.apply(ask.clone()))).collect();
+    let rows = |dispute: &Dispute| {
+        let events = dispute_events().into_iter();
+        events.map(|(name, event)| (name, cell(dispute.apply(event), Dispute::state))).collect()
+    };
+    let mut text = DISPUTES.to_owned();
+    text += &table(&calm, |dispute| dispute.state().to_owned(), rows);
+    text += ANSWERING;
+    text += &table(&asked, |dispute| dispute.state().to_owned(), rows);
     text
 }
 

@@ -10,7 +10,21 @@ use uuid::Uuid;
 use crate::{Postgres, error::store_error, rows::Reading, text::named_id};
 
 /// Every scope there is; `*` stands for all.
-pub const SCOPES: [&str; 5] = ["orders:read", "orders:write", "products:read", "products:write", "*"];
+pub const SCOPES: [&str; 13] = [
+    "orders:read",
+    "orders:write",
+    "payments:write",
+    "refunds:read",
+    "refunds:write",
+    "disputes:read",
+    "disputes:write",
+    "products:read",
+    "products:write",
+    "reports:read",
+    "breaks:read",
+    "breaks:write",
+    "*",
+];
 
 /// Who may call the API.
 #[derive(Debug, Clone)]

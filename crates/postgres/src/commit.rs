@@ -1,7 +1,7 @@
 //! The one transaction: everything that a decision changes, once per cause, or nothing.
 //!
 //! Locks are taken in one order, so that deadlocks stay rare: cause, job, inbox event, timers, customer, orders,
-//! payments, calls.
+//! payments, refunds, disputes, calls, ledger, breaks, trail.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use paywright_domain::{
 use sqlx::PgConnection;
 use tracing::Instrument;
 
-use crate::{Postgres, effects, error::Failure, steps, text::note, trail};
+use crate::{Postgres, breaks, effects, error::Failure, ledger, steps, text::note, trail};
 
 /// Whether the cause was free, and its job ours.
 enum Taken {
@@ -87,7 +87,7 @@ fn pause(cause: Cause) -> Duration {
 /// Everything but the cause.
 async fn write(connection: &mut PgConnection, changes: &Changes) -> Result<(), Failure> {
     // Before the orders: a timer that rings holds its job, and wants its order next.
-    effects::expire(connection, changes).await?;
+    effects::watch(connection, changes).await?;
     if let Some(customer) = &changes.customer {
         welcome(connection, customer).await?;
     }
@@ -113,11 +113,23 @@ async fn write(connection: &mut PgConnection, changes: &Changes) -> Result<(), F
             steps::payment_stays(connection, id, version).await?;
         }
     }
+    for step in &changes.steps {
+        if let Step::Refund(step) = step {
+            steps::refund(connection, step).await?;
+        }
+    }
+    for step in &changes.steps {
+        if let Step::Dispute(step) = step {
+            steps::dispute(connection, step).await?;
+        }
+    }
     effects::answer(connection, &changes.answers).await?;
     effects::record(connection, changes).await?;
+    ledger::book(connection, &changes.journals).await?;
     let mut entries = changes.entries();
     entries.extend(trail::declines(connection, &changes.declines).await?);
-    entries.extend(trail::breaks(connection, changes).await?);
+    entries.extend(breaks::found(connection, changes).await?);
+    entries.extend(breaks::explained(connection, changes).await?);
     trail::write(connection, changes, &entries).await
 }
 

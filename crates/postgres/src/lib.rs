@@ -27,12 +27,14 @@
 //! suite of `paywright-testkit`, which `tests/contract.rs` runs here.
 
 mod api_keys;
+mod breaks;
 mod catalogue;
 mod commit;
 mod effects;
 mod error;
 mod hint;
 mod idempotency;
+mod ledger;
 mod migrate;
 mod pool;
 mod queue;

@@ -169,7 +169,7 @@ impl JobRow {
         let task = match (self.kind.as_str(), self.payload) {
             ("read_event", Some(event)) => Task::ReadEvent(event),
             ("perform_call", None) => Task::PerformCall(id),
-            ("expire_order", Some(order)) => Task::ExpireOrder(row.word("payload", &order)?),
+            ("watch_order", Some(order)) => Task::WatchOrder(row.word("payload", &order)?),
             _ => return Err(row.impossible("kind")),
         };
         let lease = Lease { job: id, token: row.number("lease_token", self.lease_token)? };

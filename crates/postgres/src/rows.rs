@@ -1,15 +1,22 @@
 //! Rows become domain values here, or an error that names the impossible column.
 
+mod books;
+mod payments;
+mod refunds;
+
 use std::{fmt::Display, str::FromStr};
 
 use paywright_domain::{
-    Channel, Currency, Customer, Decline, GatewayCall, Id, Mode, Money, Order, OrderItem, Payment, Product,
-    Refusal, ReturnUrls, Shipment, Version, ports::StoreError,
+    Currency, Customer, Id, Mode, Money, Order, OrderItem, Product, Shipment, Version, ports::StoreError,
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+pub(crate) use books::*;
+pub(crate) use payments::*;
+pub(crate) use refunds::*;
 
 /// Which row is being read.
 pub(crate) struct Reading<I> {
@@ -64,6 +71,8 @@ pub(crate) struct OrderRow {
     pub(crate) metadata: Value,
     pub(crate) token: String,
     pub(crate) cancellation: Option<String>,
+    pub(crate) capture: String,
+    pub(crate) fulfillment_requested: bool,
     pub(crate) paid_by: Option<Uuid>,
     pub(crate) carrier: Option<String>,
     pub(crate) tracking: Option<String>,
@@ -73,7 +82,7 @@ pub(crate) struct OrderRow {
     pub(crate) names: Vec<String>,
     pub(crate) unit_amounts: Vec<i64>,
     pub(crate) quantities: Vec<i64>,
-    /// Payments and declines, when the order is read for people.
+    /// Payments, declines, refunds and disputes, when the order is read for people.
     pub(crate) parts: Option<Value>,
 }
 
@@ -104,119 +113,13 @@ impl OrderRow {
             metadata: row.json("metadata", self.metadata)?,
             token: self.token,
             cancellation: self.cancellation.map(|why| row.word("cancellation", &why)).transpose()?,
+            capture: row.word("capture", &self.capture)?,
+            fulfillment_requested: self.fulfillment_requested,
             paid_by: self.paid_by.map(Id::from_uuid),
             shipment: self.carrier.map(|carrier| Shipment { carrier, tracking: self.tracking }),
             created_at: self.created_at,
             expires_at: self.expires_at,
         })
-    }
-}
-
-/// A payment; also as JSON inside of an order's parts.
-#[derive(Deserialize)]
-pub(crate) struct PaymentRow {
-    pub(crate) id: Uuid,
-    pub(crate) order_id: Uuid,
-    pub(crate) mode: String,
-    pub(crate) version: i64,
-    pub(crate) channel: String,
-    pub(crate) success_url: Option<String>,
-    pub(crate) cancel_url: Option<String>,
-    pub(crate) amount: i64,
-    pub(crate) currency: String,
-    pub(crate) state: String,
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub(crate) seen_at: Option<OffsetDateTime>,
-    pub(crate) intent: Option<String>,
-    pub(crate) session: Option<String>,
-    pub(crate) capturable: i64,
-    pub(crate) captured: i64,
-    pub(crate) refunded: i64,
-    pub(crate) end_requested: bool,
-    pub(crate) end_generation: i64,
-    #[serde(with = "time::serde::rfc3339")]
-    pub(crate) created_at: OffsetDateTime,
-}
-
-impl PaymentRow {
-    pub(crate) fn payment(self) -> Result<Payment, StoreError> {
-        let row = Reading { table: "payments", id: self.id };
-        let currency = row.word("currency", &self.currency)?;
-        let channel = match (self.channel.as_str(), self.success_url, self.cancel_url) {
-            ("payment_intent", None, None) => Channel::PaymentIntent,
-            ("checkout", Some(success), Some(cancel)) => Channel::Checkout(ReturnUrls { success, cancel }),
-            _ => return Err(row.impossible("channel")),
-        };
-        Ok(Payment {
-            id: Id::from_uuid(self.id),
-            order: Id::from_uuid(self.order_id),
-            mode: row.word("mode", &self.mode)?,
-            version: Version::from_number(row.number("version", self.version)?),
-            channel,
-            amount: row.money("amount", self.amount, currency)?,
-            state: row.word("state", &self.state)?,
-            seen_at: self.seen_at,
-            intent: row.gateway_id("intent", self.intent)?,
-            session: row.gateway_id("session", self.session)?,
-            capturable: row.money("capturable", self.capturable, currency)?,
-            captured: row.money("captured", self.captured, currency)?,
-            refunded: row.money("refunded", self.refunded, currency)?,
-            end_requested: self.end_requested,
-            end_generation: row.number("end_generation", self.end_generation)?,
-            created_at: self.created_at,
-        })
-    }
-}
-
-/// A refused attempt, as JSON inside of an order's parts.
-#[derive(Deserialize)]
-pub(crate) struct DeclineRow {
-    order_id: Uuid,
-    payment_id: Uuid,
-    key: String,
-    code: String,
-    decline_code: Option<String>,
-    message: String,
-    #[serde(with = "time::serde::rfc3339")]
-    at: OffsetDateTime,
-}
-
-impl From<DeclineRow> for Decline {
-    fn from(row: DeclineRow) -> Self {
-        let DeclineRow { order_id, payment_id, key, code, decline_code, message, at } = row;
-        let refusal = Refusal { key, code, decline_code, message, at };
-        Self { order: Id::from_uuid(order_id), payment: Id::from_uuid(payment_id), refusal }
-    }
-}
-
-/// A recorded call.
-pub(crate) struct CallRow {
-    pub(crate) id: Uuid,
-    pub(crate) order_id: Uuid,
-    pub(crate) payment_id: Uuid,
-    pub(crate) mode: String,
-    pub(crate) generation: i64,
-    pub(crate) parameters: Value,
-    pub(crate) idempotency_key: String,
-    pub(crate) state: String,
-    pub(crate) recorded_at: OffsetDateTime,
-}
-
-impl CallRow {
-    pub(crate) fn call(self) -> Result<GatewayCall, StoreError> {
-        let row = Reading { table: "gateway_calls", id: self.id };
-        let call = GatewayCall {
-            id: Id::from_uuid(self.id),
-            order: Id::from_uuid(self.order_id),
-            payment: Id::from_uuid(self.payment_id),
-            mode: row.word("mode", &self.mode)?,
-            operation: row.json("parameters", self.parameters)?,
-            generation: row.number("generation", self.generation)?,
-            state: row.word("state", &self.state)?,
-            recorded_at: self.recorded_at,
-        };
-        // The gateway knows the call by the key of the day it was recorded; another one would be another payment.
-        if call.key() == self.idempotency_key { Ok(call) } else { Err(row.impossible("idempotency_key")) }
     }
 }
 

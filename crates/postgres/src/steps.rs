@@ -1,12 +1,15 @@
 //! One step of one aggregate: born, or written over the version it was decided on.
 
-use paywright_domain::{
-    Channel, Order, OrderEvent, OrderId, Payment, PaymentEvent, PaymentId, Transition, Version,
-    ports::StoreError,
-};
+mod payments;
+mod refunds;
+
+use paywright_domain::{Order, OrderEvent, OrderId, Transition, Version, ports::StoreError};
 use sqlx::{PgConnection, types::Json};
 
 use crate::error::Failure;
+
+pub(crate) use payments::{payment, payment_stays};
+pub(crate) use refunds::{dispute, refund};
 
 pub(crate) async fn order(
     connection: &mut PgConnection,
@@ -15,16 +18,6 @@ pub(crate) async fn order(
     match step.before() {
         None => place(connection, step.after()).await,
         Some(before) => move_order(connection, before.version, step.after()).await,
-    }
-}
-
-pub(crate) async fn payment(
-    connection: &mut PgConnection,
-    step: &Transition<Payment, PaymentEvent>,
-) -> Result<(), Failure> {
-    match step.before() {
-        None => start(connection, step.after()).await,
-        Some(before) => move_payment(connection, before.version, step.after()).await,
     }
 }
 
@@ -42,20 +35,6 @@ pub(crate) async fn order_stays(
     select.fetch_optional(connection).await?.map(drop).ok_or_else(|| StoreError::Conflict.into())
 }
 
-/// Makes sure that a payment is, and until the commit stays, at a version.
-pub(crate) async fn payment_stays(
-    connection: &mut PgConnection,
-    id: PaymentId,
-    at: Version,
-) -> Result<(), Failure> {
-    let select = sqlx::query!(
-        "SELECT 1 AS one FROM payments WHERE id = $1 AND version = $2 FOR SHARE",
-        id.uuid(),
-        i64::from(at.number())
-    );
-    select.fetch_optional(connection).await?.map(drop).ok_or_else(|| StoreError::Conflict.into())
-}
-
 /// Writes the order and its lines in one statement.
 async fn place(connection: &mut PgConnection, order: &Order) -> Result<(), Failure> {
     let lines = &order.items;
@@ -67,12 +46,13 @@ async fn place(connection: &mut PgConnection, order: &Order) -> Result<(), Failu
     let insert = sqlx::query!(
         "WITH placed AS (
              INSERT INTO orders (id, mode, version, state, customer_id, customer_email, total, currency, metadata, token,
-                                 cancellation, paid_by, carrier, tracking, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                                 cancellation, capture, fulfillment_requested, paid_by, carrier, tracking, created_at,
+                                 expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
          )
          INSERT INTO order_items (order_id, product_id, name, unit_amount, currency, quantity, position)
          SELECT $1, line.*
-         FROM unnest($17::uuid[], $18::text[], $19::bigint[], $20::text[], $21::bigint[]) WITH ORDINALITY AS line",
+         FROM unnest($19::uuid[], $20::text[], $21::bigint[], $22::text[], $23::bigint[]) WITH ORDINALITY AS line",
         order.id.uuid(),
         <&str>::from(order.mode),
         i64::from(order.version.number()),
@@ -84,6 +64,8 @@ async fn place(connection: &mut PgConnection, order: &Order) -> Result<(), Failu
         Json(&order.metadata) as _,
         order.token,
         order.cancellation.map(<&str>::from),
+        <&str>::from(order.capture),
+        order.fulfillment_requested,
         order.paid_by.map(|id| id.uuid()),
         order.shipment.as_ref().map(|shipment| shipment.carrier.as_str()),
         order.shipment.as_ref().and_then(|shipment| shipment.tracking.as_deref()),
@@ -103,77 +85,18 @@ async fn place(connection: &mut PgConnection, order: &Order) -> Result<(), Failu
 async fn move_order(connection: &mut PgConnection, over: Version, order: &Order) -> Result<(), Failure> {
     let update = sqlx::query!(
         "UPDATE orders
-         SET version = $3, state = $4, cancellation = $5, paid_by = $6, carrier = $7, tracking = $8
+         SET version = $3, state = $4, cancellation = $5, fulfillment_requested = $6, paid_by = $7, carrier = $8,
+             tracking = $9
          WHERE id = $1 AND version = $2",
         order.id.uuid(),
         i64::from(over.number()),
         i64::from(order.version.number()),
         <&str>::from(order.state),
         order.cancellation.map(<&str>::from),
+        order.fulfillment_requested,
         order.paid_by.map(|id| id.uuid()),
         order.shipment.as_ref().map(|shipment| shipment.carrier.as_str()),
         order.shipment.as_ref().and_then(|shipment| shipment.tracking.as_deref()),
-    );
-    only_one(update.execute(connection).await?.rows_affected())
-}
-
-async fn start(connection: &mut PgConnection, payment: &Payment) -> Result<(), Failure> {
-    let (channel, urls) = match &payment.channel {
-        Channel::PaymentIntent => ("payment_intent", None),
-        Channel::Checkout(urls) => ("checkout", Some(urls)),
-    };
-    let insert = sqlx::query!(
-        "INSERT INTO payments (id, order_id, mode, version, channel, success_url, cancel_url, amount, currency, state,
-                               seen_at, intent, session, capturable, captured, refunded, end_requested,
-                               end_generation, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
-        payment.id.uuid(),
-        payment.order.uuid(),
-        <&str>::from(payment.mode),
-        i64::from(payment.version.number()),
-        channel,
-        urls.map(|urls| urls.success.as_str()),
-        urls.map(|urls| urls.cancel.as_str()),
-        payment.amount.minor().cast_signed(),
-        payment.amount.currency().code(),
-        <&str>::from(payment.state),
-        payment.seen_at,
-        payment.intent.as_ref().map(|id| id.as_str()),
-        payment.session.as_ref().map(|id| id.as_str()),
-        payment.capturable.minor().cast_signed(),
-        payment.captured.minor().cast_signed(),
-        payment.refunded.minor().cast_signed(),
-        payment.end_requested,
-        i64::from(payment.end_generation),
-        payment.created_at,
-    );
-    insert.execute(connection).await?;
-    Ok(())
-}
-
-/// Writes what a payment's events change; everything else is frozen at its birth.
-async fn move_payment(
-    connection: &mut PgConnection,
-    over: Version,
-    payment: &Payment,
-) -> Result<(), Failure> {
-    let update = sqlx::query!(
-        "UPDATE payments
-         SET version = $3, state = $4, seen_at = $5, intent = $6, session = $7, capturable = $8, captured = $9,
-             refunded = $10, end_requested = $11, end_generation = $12
-         WHERE id = $1 AND version = $2",
-        payment.id.uuid(),
-        i64::from(over.number()),
-        i64::from(payment.version.number()),
-        <&str>::from(payment.state),
-        payment.seen_at,
-        payment.intent.as_ref().map(|id| id.as_str()),
-        payment.session.as_ref().map(|id| id.as_str()),
-        payment.capturable.minor().cast_signed(),
-        payment.captured.minor().cast_signed(),
-        payment.refunded.minor().cast_signed(),
-        payment.end_requested,
-        i64::from(payment.end_generation),
     );
     only_one(update.execute(connection).await?.rows_affected())
 }

@@ -2,15 +2,16 @@
 
 use async_trait::async_trait;
 use paywright_domain::{
-    Cause, Changes, Customer, CustomerId, GatewayCall, IntentId, JobId, Mode, Order, OrderId, Payment,
-    PaymentId, Product, ProductId, SessionId,
+    Cause, Changes, Customer, CustomerId, Dispute, DisputeId, GatewayCall, GatewayDisputeId, GatewayRefundId,
+    IntentId, JobId, Mode, Order, OrderId, Payment, PaymentId, Product, ProductId, Refund, RefundId,
+    SessionId,
     ports::{Committed, Store, StoreError},
 };
 
 use crate::{
     Postgres,
     error::store_error,
-    rows::{CallRow, CustomerRow, OrderRow, PaymentRow, ProductRow},
+    rows::{CallRow, CustomerRow, DisputeRow, OrderRow, PaymentRow, ProductRow, RefundRow},
     text::clean,
 };
 
@@ -21,7 +22,8 @@ macro_rules! orders {
         sqlx::query_as!(
             $crate::rows::OrderRow,
             "SELECT o.id, o.mode, o.version, o.state, o.customer_id, o.customer_email, o.total, o.currency, o.metadata,
-                    o.token, o.cancellation, o.paid_by, o.carrier, o.tracking, o.created_at, o.expires_at,
+                    o.token, o.cancellation, o.capture, o.fulfillment_requested, o.paid_by, o.carrier, o.tracking,
+                    o.created_at, o.expires_at,
                     lines.products AS \"products!\", lines.names AS \"names!\",
                     lines.unit_amounts AS \"unit_amounts!\", lines.quantities AS \"quantities!\","
             + $parts + " AS \"parts?: serde_json::Value\" FROM " + $source +
@@ -44,8 +46,10 @@ macro_rules! payments {
     ($rest:tt, $argument:expr) => {
         sqlx::query_as!(
             PaymentRow,
-            "SELECT id, order_id, mode, version, channel, success_url, cancel_url, amount, currency, state, seen_at,
-                    intent, session, capturable, captured, refunded, end_requested, end_generation, created_at
+            "SELECT id, order_id, mode, version, channel, success_url, cancel_url, capture, amount, currency, state,
+                    seen_at, intent, session, capturable, captured, capture_asked, capture_requested,
+                    capture_generation, capture_before, hold_told, refunded, returned, disputed, disputes_blocking,
+                    unwanted, fee_transaction, fee, fee_currency, end_requested, end_generation, created_at
              FROM payments WHERE "
                 + $rest,
             $argument
@@ -53,16 +57,44 @@ macro_rules! payments {
     };
 }
 
+macro_rules! refunds {
+    ($rest:tt, $($argument:expr),*) => {
+        sqlx::query_as!(
+            $crate::rows::RefundRow,
+            "SELECT id, order_id, payment_id, mode, version, amount, currency, reason, note, state, gateway, failure,
+                    settlement, reversal, created_at
+             FROM refunds WHERE "
+                + $rest,
+            $($argument),*
+        )
+    };
+}
+pub(crate) use refunds;
+
+macro_rules! disputes {
+    ($rest:tt, $($argument:expr),*) => {
+        sqlx::query_as!(
+            $crate::rows::DisputeRow,
+            "SELECT id, order_id, payment_id, mode, version, gateway, status, amount, currency, reason, due_by,
+                    refundable, submitted, seen_at, evidence, answering, generation, deadline_told, created_at
+             FROM disputes WHERE "
+                + $rest,
+            $($argument),*
+        )
+    };
+}
+pub(crate) use disputes;
+
 #[async_trait]
 impl Store for Postgres {
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
-        let row = orders!("NULL::jsonb", "orders", "WHERE o.id = $1", id.uuid()).fetch_optional(&self.pool);
+        let row = orders!("NULL::json", "orders", "WHERE o.id = $1", id.uuid()).fetch_optional(&self.pool);
         row.await.map_err(store_error)?.map(OrderRow::order).transpose()
     }
 
     async fn order_by_token(&self, token: &str) -> Result<Option<Order>, StoreError> {
         let token = clean(token);
-        let row = orders!("NULL::jsonb", "orders", "WHERE o.token = $1", &token).fetch_optional(&self.pool);
+        let row = orders!("NULL::json", "orders", "WHERE o.token = $1", &token).fetch_optional(&self.pool);
         row.await.map_err(store_error)?.map(OrderRow::order).transpose()
     }
 
@@ -86,10 +118,46 @@ impl Store for Postgres {
         payment(live.fetch_optional(&self.pool).await)
     }
 
+    async fn payments(&self, order: OrderId) -> Result<Vec<Payment>, StoreError> {
+        let rows = payments!("order_id = $1 ORDER BY created_at, id", order.uuid()).fetch_all(&self.pool);
+        rows.await.map_err(store_error)?.into_iter().map(PaymentRow::payment).collect()
+    }
+
+    async fn refund(&self, id: RefundId) -> Result<Option<Refund>, StoreError> {
+        let row = refunds!("id = $1", id.uuid()).fetch_optional(&self.pool);
+        row.await.map_err(store_error)?.map(RefundRow::refund).transpose()
+    }
+
+    async fn refund_by_gateway(&self, id: &GatewayRefundId) -> Result<Option<Refund>, StoreError> {
+        let row = refunds!("gateway = $1", id.as_str()).fetch_optional(&self.pool);
+        row.await.map_err(store_error)?.map(RefundRow::refund).transpose()
+    }
+
+    async fn refunds(&self, payment: PaymentId) -> Result<Vec<Refund>, StoreError> {
+        let rows = refunds!("payment_id = $1 ORDER BY created_at, id", payment.uuid()).fetch_all(&self.pool);
+        rows.await.map_err(store_error)?.into_iter().map(RefundRow::refund).collect()
+    }
+
+    async fn dispute(&self, id: DisputeId) -> Result<Option<Dispute>, StoreError> {
+        let row = disputes!("id = $1", id.uuid()).fetch_optional(&self.pool);
+        row.await.map_err(store_error)?.map(DisputeRow::dispute).transpose()
+    }
+
+    async fn dispute_by_gateway(&self, id: &GatewayDisputeId) -> Result<Option<Dispute>, StoreError> {
+        let row = disputes!("gateway = $1", id.as_str()).fetch_optional(&self.pool);
+        row.await.map_err(store_error)?.map(DisputeRow::dispute).transpose()
+    }
+
+    async fn disputes(&self, payment: PaymentId) -> Result<Vec<Dispute>, StoreError> {
+        let rows = disputes!("payment_id = $1 ORDER BY created_at, id", payment.uuid()).fetch_all(&self.pool);
+        rows.await.map_err(store_error)?.into_iter().map(DisputeRow::dispute).collect()
+    }
+
     async fn call(&self, id: JobId) -> Result<Option<GatewayCall>, StoreError> {
         let row = sqlx::query_as!(
             CallRow,
-            "SELECT id, order_id, payment_id, mode, generation, parameters, idempotency_key, state, recorded_at
+            "SELECT id, order_id, payment_id, subject, mode, generation, parameters, idempotency_key, state,
+                    recorded_at
              FROM gateway_calls WHERE id = $1",
             id.uuid()
         );

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use paywright_domain::Id;
+use paywright_domain::{Id, ports::StoreError};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
@@ -17,6 +18,11 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
 /// The same for text that may be absent.
 pub(crate) fn clean_opt(text: Option<&str>) -> Option<String> {
     text.map(|text| clean(text).into_owned())
+}
+
+/// JSON for `$n::text::json`, which keeps what jsonb refuses.
+pub(crate) fn json(value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Bug(error.into()))
 }
 
 /// A note for people, of bounded length.

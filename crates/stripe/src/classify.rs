@@ -6,6 +6,7 @@
 //! | deadline, reset, truncated, too large | unknown |
 //! | 2xx with the object | done |
 //! | any other 2xx, 3xx, 424, 5xx | unknown |
+//! | a stored 500, given again | unknown, and its key is spent |
 //! | 401, 403 | not allowed |
 //! | 402 | declined |
 //! | 409, 429 | not done |
@@ -16,6 +17,8 @@
 //! the status alone would have us repeat. It is never read as proof that nothing happened: a stored 500 comes
 //! with `false`, and a limiter stands before the place where earlier requests of the same key are known.
 //!
+//! A refusal without a code is named by the parameter that it is about, else by its type.
+//!
 //! Sources: <https://docs.stripe.com/error-low-level>, <https://docs.stripe.com/api/errors>
 
 use std::time::Duration;
@@ -25,8 +28,9 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     client::{Failure, Reply},
+    json::{self, Unreadable},
     text,
-    wire::{self, ApiError, Unreadable},
+    wire::{self, ApiError},
 };
 
 /// An answer that can be relied on.
@@ -59,6 +63,9 @@ pub(crate) enum Doubt {
     /// The object lacks what every such object has, or has what none can have.
     #[error("the {object} has no usable {field}")]
     Unfit { object: &'static str, field: &'static str },
+    /// A list that goes on and on, or in circles.
+    #[error("the list does not end")]
+    Endless,
 }
 
 fn hint(should_retry: &Option<bool>) -> &'static str {
@@ -90,7 +97,7 @@ impl From<Failure> for GatewayError {
 pub(crate) fn classify<T: DeserializeOwned>(reply: &Reply) -> Result<Said<T>, GatewayError> {
     let status = reply.status;
     match status {
-        200..=299 => wire::read(&reply.body)
+        200..=299 => json::read(&reply.body)
             .map(Said::Done)
             .map_err(|source| Doubt::Unreadable { status, source }.into()),
         400..=499 => refused(reply),
@@ -131,9 +138,15 @@ pub(crate) fn rejected(reply: &Reply, error: &ApiError) -> GatewayError {
     }
 }
 
-/// Without a code the type says at least what sort of error it is.
+/// Some refusals have no code, that of a refund which is too large among them: `invalid_amount`. Codes are not to be
+/// guessed from messages, so the parameter at fault, or at least the type, says what sort of error it is.
 fn code(error: &ApiError) -> String {
-    text::tidy(error.code.as_deref().unwrap_or(&error.kind), 100)
+    let code = match (&error.code, &error.param) {
+        (Some(code), _) => code.clone(),
+        (None, Some(param)) => format!("invalid_{param}"),
+        (None, None) => error.kind.clone(),
+    };
+    text::tidy(&code, 100)
 }
 
 fn not_now(reply: &Reply, error: Option<&ApiError>) -> GatewayError {
@@ -148,9 +161,16 @@ fn not_now(reply: &Reply, error: Option<&ApiError>) -> GatewayError {
     }
 }
 
+/// A 500 is kept with its key: under that key the outcome will never be told.
+///
+/// Source: <https://docs.stripe.com/error-low-level#idempotency>
 fn failed(reply: &Reply, error: Option<&ApiError>) -> GatewayError {
     let message = message(reply.status, error);
-    Doubt::Failed { status: reply.status, should_retry: reply.should_retry, message }.into()
+    let doubt = Doubt::Failed { status: reply.status, should_retry: reply.should_retry, message };
+    if reply.status == 500 && reply.replayed && reply.should_retry != Some(true) {
+        return GatewayError::Spent(Box::new(doubt));
+    }
+    doubt.into()
 }
 
 /// Stripe's words for operators.
@@ -160,7 +180,7 @@ fn message(status: u16, error: Option<&ApiError>) -> String {
 }
 
 fn read_error(reply: &Reply) -> Result<ApiError, Unreadable> {
-    wire::read::<wire::ErrorBody>(&reply.body).map(|body| body.error)
+    json::read::<wire::ErrorBody>(&reply.body).map(|body| body.error)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ fn label(outcome: &Result<Said<wire::Named>, GatewayError>) -> &'static str {
         Err(GatewayError::NotAllowed(_)) => "not allowed",
         Err(GatewayError::NotDone { .. }) => "not done",
         Err(GatewayError::Unknown(_)) => "unknown",
+        Err(GatewayError::Spent(_)) => "spent",
         Err(_) => "new",
     }
 }
@@ -80,6 +81,21 @@ fn each_status_has_one_meaning() {
     for (status, body, expected) in rows {
         assert_eq!(judged(&reply(status, &body)), expected, "{status} {body}");
     }
+}
+
+/// Covers: fault 14, fault 15, I24, D-7.
+#[test]
+fn a_stored_500_given_again_spends_its_key() {
+    let body = error("api_error", "x");
+    let again = |status| Reply { replayed: true, ..reply(status, &body) };
+    assert_eq!(judged(&again(500)), "spent");
+    assert_eq!(judged(&Reply { body: HTML.into(), ..again(500) }), "spent");
+    assert_eq!(judged(&Reply { should_retry: Some(false), ..again(500) }), "spent");
+    assert_eq!(judged(&Reply { should_retry: Some(true), ..again(500) }), "unknown");
+    for status in [502, 503, 504, 424] {
+        assert_eq!(judged(&again(status)), "unknown", "{status}");
+    }
+    assert_eq!(judged(&reply(500, &body)), "unknown", "it may not be stored");
 }
 
 /// A proxy or a captive portal may answer anything; only Stripe's own error is a definite no.
@@ -162,8 +178,21 @@ fn a_key_used_with_other_parameters_is_named_as_such_with_or_without_a_code() {
     }
 }
 
+/// Covers: R-1.
 #[test]
-fn a_refusal_without_a_code_is_named_by_its_type() {
+fn a_refusal_without_a_code_is_named_by_its_parameter() {
+    let body = json!({"error": {
+        "type": "invalid_request_error", "param": "amount",
+        "message": "Refund amount ($40.00) is greater than unrefunded amount on charge ($30.00)",
+    }});
+    let outcome = classify::<wire::Named>(&reply(400, &body.to_string()));
+    let Err(GatewayError::Rejected { code, message, .. }) = outcome else { panic!("not rejected") };
+    assert_eq!(code, "invalid_amount");
+    assert!(message.starts_with("Refund amount"), "{message}");
+}
+
+#[test]
+fn a_refusal_without_a_code_or_parameter_is_named_by_its_type() {
     let outcome =
         classify::<wire::Named>(&reply(400, r#"{"error":{"type":"invalid_request_error","code":null}}"#));
     assert!(matches!(outcome, Err(GatewayError::Rejected { code, .. }) if code == "invalid_request_error"));

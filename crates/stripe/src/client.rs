@@ -1,8 +1,8 @@
 //! One HTTP exchange with Stripe, bounded in time and size. What the answer means is decided elsewhere.
 
-use std::{error::Error, io, time::Duration};
+use std::{error::Error, io, pin::pin, time::Duration};
 
-use paywright_domain::ports::BoxError;
+use paywright_domain::ports::{BoxError, GatewayError};
 use reqwest::{
     Response,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER},
@@ -10,9 +10,18 @@ use reqwest::{
 };
 use secrecy::ExposeSecret;
 use time::{OffsetDateTime, PrimitiveDateTime, macros::format_description};
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{Instant, sleep, timeout},
+};
 
 use crate::{
+    breaker::{Breaker, Leave, Open},
+    credentials::Credentials,
+    endpoint::{endpoint, object},
+    limiter::{Crowded, Limiter},
     request::Request,
+    serial::{Busy, Serial},
     settings::{Base, Settings, SettingsError},
     text,
 };
@@ -29,6 +38,10 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// A longer wait that an answer asks for is cut to this.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+/// A call that has no answer after this counts as a sign of an outage before its deadline tells, which is much later.
+const SILENCE: Duration = Duration::from_secs(3);
+/// An object that another call holds is free again soon.
+const BUSY_AFTER: Duration = Duration::from_secs(1);
 
 /// An HTTP client that speaks to Stripe as one account.
 pub(crate) struct Client {
@@ -38,6 +51,11 @@ pub(crate) struct Client {
     authorization: HeaderValue,
     deadline: Duration,
     max_response_bytes: usize,
+    patience: Duration,
+    limiter: Limiter,
+    breaker: Breaker,
+    credentials: Credentials,
+    serial: Serial,
 }
 
 /// An answer that came whole.
@@ -101,7 +119,54 @@ impl Client {
             authorization,
             deadline: settings.deadline,
             max_response_bytes: settings.max_response_bytes,
+            patience: settings.patience,
+            limiter: Limiter::new(
+                settings.operations_per_second,
+                settings.operations_per_second_per_endpoint,
+            ),
+            breaker: Breaker::new(settings.outage_pause),
+            credentials: Credentials::new(settings.refusal_pause),
+            serial: Serial::default(),
         })
+    }
+
+    /// Sends `request` once, when it is its turn, and reads the whole answer.
+    ///
+    /// What cannot be sent within the patience, or would be sent to nobody, is not sent: not done.
+    pub(crate) async fn exchange(&self, request: &Request) -> Result<Reply, GatewayError> {
+        let endpoint = endpoint(request);
+        let until = Instant::now() + self.patience;
+        self.credentials.check(&endpoint)?;
+        self.breaker.check()?;
+        let _turn = self.turn(request, until).await?;
+        self.limiter.place(&endpoint, until).await?;
+        self.credentials.enter(&endpoint)?;
+        let mut leave = self.breaker.enter()?;
+        let outcome = self.watched(request, &endpoint, &mut leave).await;
+        self.breaker.learn(&leave, &outcome);
+        if let Ok(reply) = &outcome {
+            self.limiter.learn(reply);
+            self.credentials.learn(&endpoint, reply);
+        }
+        Ok(outcome?)
+    }
+
+    async fn turn(&self, request: &Request, until: Instant) -> Result<Option<OwnedMutexGuard<()>>, Busy> {
+        match object(request) {
+            Some(object) => self.serial.turn(object, until).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Waits for the answer, and tells the breaker if that takes long.
+    async fn watched(&self, request: &Request, endpoint: &str, leave: &mut Leave) -> Result<Reply, Failure> {
+        let mut call = pin!(self.call(request, endpoint));
+        tokio::select! {
+            biased;
+            outcome = &mut call => return outcome,
+            () = sleep(SILENCE) => self.breaker.silent(leave),
+        }
+        call.await
     }
 
     /// Sends `request` once, and reads the whole answer within the deadline.
@@ -109,16 +174,23 @@ impl Client {
     /// One exception: when the connection is closed before any of the answer came, as happens to a kept-alive
     /// connection that the peer has just given up, the same request is sent once more at once, under the same
     /// idempotency key. Stripe's own clients do so even with retries switched off.
-    pub(crate) async fn exchange(&self, request: &Request) -> Result<Reply, Failure> {
+    async fn call(&self, request: &Request, endpoint: &str) -> Result<Reply, Failure> {
         let exchange = async {
             let response = match self.send(request).await {
-                Err(error) if closed_unanswered(&error) => self.send(request).await,
-                outcome => outcome,
+                Err(error) if closed_unanswered(&error) && self.may_repeat(endpoint).await => {
+                    self.send(request).await.map_err(after_another)
+                }
+                outcome => outcome.map_err(Failure::from),
             };
-            self.read(response.map_err(Failure::from)?).await
+            self.read(response?).await
         };
-        let in_time = tokio::time::timeout(self.deadline, exchange).await;
+        let in_time = timeout(self.deadline, exchange).await;
         in_time.unwrap_or(Err(Failure::Deadline(self.deadline)))
+    }
+
+    /// What is sent twice counts twice.
+    async fn may_repeat(&self, endpoint: &str) -> bool {
+        self.limiter.place(endpoint, Instant::now() + self.patience).await.is_ok()
     }
 
     async fn send(&self, request: &Request) -> reqwest::Result<Response> {
@@ -188,6 +260,29 @@ impl From<reqwest::Error> for Failure {
         let error = Box::new(error.without_url());
         if unsent { Self::NotSent(error) } else { Self::Broken(error) }
     }
+}
+
+impl From<Busy> for GatewayError {
+    fn from(busy: Busy) -> Self {
+        Self::NotDone { after: Some(BUSY_AFTER), source: Box::new(busy) }
+    }
+}
+
+impl From<Crowded> for GatewayError {
+    fn from(crowded: Crowded) -> Self {
+        Self::NotDone { after: Some(crowded.after), source: Box::new(crowded) }
+    }
+}
+
+impl From<Open> for GatewayError {
+    fn from(open: Open) -> Self {
+        Self::NotDone { after: Some(open.after), source: Box::new(open) }
+    }
+}
+
+/// That the second sending came to nothing says nothing of the first.
+fn after_another(error: reqwest::Error) -> Failure {
+    Failure::Broken(Box::new(error.without_url()))
 }
 
 /// Whether the connection was closed before any of the answer came.

@@ -13,10 +13,7 @@ use serde::{
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use crate::{
-    snapshot, text,
-    wire::{self, Named},
-};
+use crate::{json, snapshot, text, wire::Named};
 
 /// The type of an event whose bytes could not be read, see [`unreadable`].
 pub const UNREADABLE: &str = "unreadable";
@@ -32,7 +29,7 @@ pub const UNREADABLE: &str = "unreadable";
 /// Sources: <https://docs.stripe.com/api/events/object>,
 /// <https://docs.stripe.com/event-destinations#thin-events>
 pub fn envelope(body: &[u8]) -> Result<InboxEvent, Malformed> {
-    let outside: Outside = wire::read(body).map_err(|error| Malformed(error.to_string()))?;
+    let outside: Outside = json::read(body).map_err(|error| Malformed(error.to_string()))?;
     let name = |text: String| Some(text).filter(|text| text::is_name(text));
     let lacks = |field: &str| Malformed(format!("at {field}: not usable"));
     let object = outside.data.and_then(|data| data.object.id);

@@ -6,11 +6,13 @@ use time::OffsetDateTime;
 use tracing::field::Empty;
 
 use crate::{
+    answers::present,
     classify::{Doubt, Said, classify, rejected},
-    form,
-    gateway::{Stripe, present},
+    form::{self, Created},
+    gateway::Stripe,
+    json,
     request::Request,
-    wire::{self, List, Named},
+    wire::{List, Named},
 };
 
 /// Which events.
@@ -60,7 +62,7 @@ impl Stripe {
             return Err(Doubt::WrongObject { asked: "a list".to_owned(), got }.into());
         }
         let events: Vec<_> = list.data.iter().map(|event| event.get().as_bytes().to_vec()).collect();
-        let last = events.last().map(|event| wire::read::<Named>(event)).transpose();
+        let last = events.last().map(|event| json::read::<Named>(event)).transpose();
         let last = last.map_err(|source| Doubt::Unreadable { status: reply.status, source })?;
         Ok(EventsPage { events, last: last.map(|event| event.id), has_more: list.has_more })
     }
@@ -101,22 +103,10 @@ struct Parameters<'a> {
     limit: Option<u8>,
 }
 
-#[derive(Serialize)]
-struct Created {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gte: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lt: Option<i64>,
-}
-
 impl<'a> Parameters<'a> {
     fn of(query: &'a EventsQuery) -> Self {
-        let (gte, lt) = (query.created_gte, query.created_lt);
-        let seconds = OffsetDateTime::unix_timestamp;
-        let created =
-            (gte.is_some() || lt.is_some()).then(|| Created { gte: gte.map(seconds), lt: lt.map(seconds) });
         Self {
-            created,
+            created: Created::between(query.created_gte, query.created_lt),
             types: &query.types,
             starting_after: query.starting_after.as_deref(),
             limit: query.limit,

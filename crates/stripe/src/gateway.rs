@@ -4,22 +4,18 @@ use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use paywright_domain::{
-    GatewayCall, IntentId, Mode, Operation, Origin, PaymentId, SessionId,
-    ports::{Answer, Clock, Gateway, GatewayError, Heard, Malformed, Snapshot},
+    GatewayCall, GatewayDisputeId, GatewayRefundId, IntentId, Mode, Operation, SessionId,
+    ports::{Answer, Clock, DisputeSnapshot, Gateway, GatewayError, Heard, Malformed, RefundSnapshot, Reply},
 };
-use secrecy::SecretString;
-use serde::Deserialize;
 use time::OffsetDateTime;
 use tracing::{Span, field::Empty};
 
 use crate::{
-    classify::{Doubt, Said, classify, rejected},
-    client::{Client, Reply},
+    answers::{Asked, present},
+    client::{self, Client},
     heard,
     request::Request,
     settings::{Settings, SettingsError},
-    snapshot::{self, Unfit, Word},
-    wire::{self, ApiError, PaymentError},
 };
 
 /// Stripe, as one account in one mode.
@@ -43,7 +39,7 @@ impl Stripe {
     }
 
     /// Sends a request, and names it in the current span.
-    pub(crate) async fn exchange(&self, request: &Request) -> Result<Reply, GatewayError> {
+    pub(crate) async fn exchange(&self, request: &Request) -> Result<client::Reply, GatewayError> {
         let reply = self.client.exchange(request).await?;
         let span = Span::current();
         span.record("status", reply.status);
@@ -53,47 +49,16 @@ impl Stripe {
         Ok(reply)
     }
 
-    /// A stored answer tells of the time when it was stored, which for what we create is the object's birth.
-    fn word(&self, reply: &Reply, born: i64) -> Word {
-        let stored = snapshot::moment(born).filter(|_| reply.replayed);
-        let at = stored.or(reply.date).unwrap_or_else(|| self.clock.now());
-        let origin = Origin { event: None, request: reply.request.clone() };
-        Word { at: to_the_second(at), origin }
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        self.clock.now()
     }
 
-    /// Reads an answer that shows a PaymentIntent.
-    fn intent_answer(&self, reply: &Reply, asked: &Asked<'_>) -> Result<Answer, GatewayError> {
-        let (intent, error) = match classify::<wire::Intent>(reply)? {
-            Said::Done(intent) => (intent, None),
-            Said::Declined(error) => (intent_within(reply, &error)?, Some(error)),
-        };
-        asked.check_object("payment_intent", &intent.object, &intent.id)?;
-        let mut snapshot = snapshot::of_intent(&intent, self.word(reply, intent.created))
-            .map_err(|Unfit(field)| Doubt::Unfit { object: "payment_intent", field })?;
-        asked.check_payment(&snapshot)?;
-        snapshot.amount.ok_or(Doubt::Unfit { object: "payment_intent", field: "currency" })?;
-        if let (Some(error), None) = (error, &snapshot.refusal) {
-            snapshot.refusal = snapshot::of_error(&PaymentError::from(*error), snapshot.sighting.at, None);
+    fn check_mode(&self, call: &GatewayCall) -> Result<(), GatewayError> {
+        if call.mode == self.mode {
+            return Ok(());
         }
-        let client_secret: Option<SecretString> = intent.client_secret.map(|secret| secret.0);
-        Ok(Answer { snapshot, client_secret, url: None })
-    }
-
-    /// Reads an answer that shows a Checkout Session.
-    fn session_answer(&self, reply: &Reply, asked: &Asked<'_>) -> Result<Answer, GatewayError> {
-        let session = match classify::<wire::Session>(reply)? {
-            Said::Done(session) => session,
-            Said::Declined(error) => return Err(rejected(reply, &error)),
-        };
-        asked.check_object("checkout.session", &session.object, &session.id)?;
-        let snapshot = snapshot::of_session(&session, self.word(reply, session.created))
-            .map_err(|Unfit(field)| Doubt::Unfit { object: "checkout.session", field })?;
-        asked.check_payment(&snapshot)?;
-        snapshot
-            .amount
-            .ok_or(Doubt::Unfit { object: "checkout.session", field: "amount_total or currency" })?;
-        let url = session.url.filter(|_| session.status.as_deref() == Some("open"));
-        Ok(Answer { snapshot, client_secret: None, url })
+        let words = format!("the call is for {} mode, the credentials are for {}", call.mode, self.mode);
+        Err(GatewayError::NotAllowed(words))
     }
 }
 
@@ -110,22 +75,40 @@ impl Gateway for Stripe {
             status = Empty,
         )
     )]
-    async fn perform(&self, call: &GatewayCall) -> Result<Answer, GatewayError> {
-        if call.mode != self.mode {
-            let words = format!("the call is for {} mode, the credentials are for {}", call.mode, self.mode);
-            return Err(GatewayError::NotAllowed(words));
-        }
-        let reply = self.exchange(&Request::of(call)).await?;
+    async fn perform(&self, call: &GatewayCall) -> Result<Reply, GatewayError> {
+        self.check_mode(call)?;
+        let reply = &self.exchange(&Request::of(call)).await?;
+        let payment = |answer| Reply::Payment(Box::new(answer));
+        let dispute = |snapshot| Reply::Dispute(Box::new(snapshot));
         match &call.operation {
-            Operation::CreateIntent { .. } => self.intent_answer(&reply, &Asked::ToCreate(call.payment)),
-            Operation::CreateSession { .. } => self.session_answer(&reply, &Asked::ToCreate(call.payment)),
-            Operation::CancelIntent { intent, .. } => {
-                self.intent_answer(&reply, &Asked::About(intent.as_str()))
+            Operation::CreateIntent { .. } => self.created_intent(reply, call.payment).map(payment),
+            Operation::CreateSession { .. } => {
+                self.session_answer(reply, &Asked::ToCreate(call.payment)).map(payment)
+            }
+            Operation::CancelIntent { intent, .. } | Operation::Capture { intent, .. } => {
+                self.intent_answer(reply, intent).map(payment)
             }
             Operation::ExpireSession { session } => {
-                self.session_answer(&reply, &Asked::About(session.as_str()))
+                self.session_answer(reply, &Asked::About(session.as_str())).map(payment)
             }
+            Operation::CreateRefund { intent, .. } => {
+                let refund = self.created_refund(reply, call, intent)?;
+                Ok(Reply::Refund(Box::new(refund)))
+            }
+            Operation::StageEvidence { dispute: id, .. }
+            | Operation::SubmitEvidence { dispute: id, .. }
+            | Operation::CloseDispute { dispute: id } => self.dispute_answer(reply, id).map(dispute),
         }
+    }
+
+    #[tracing::instrument(
+        name = "gateway.find",
+        skip_all,
+        fields(payment.id = %call.payment, operation = call.operation.name(), gateway.request = Empty, status = Empty)
+    )]
+    async fn find(&self, call: &GatewayCall) -> Result<Option<Reply>, GatewayError> {
+        self.check_mode(call)?;
+        self.search(call).await
     }
 
     #[tracing::instrument(
@@ -135,7 +118,7 @@ impl Gateway for Stripe {
     )]
     async fn intent(&self, id: &IntentId) -> Result<Option<Answer>, GatewayError> {
         let reply = self.exchange(&Request::intent(id)).await?;
-        present(self.intent_answer(&reply, &Asked::About(id.as_str())))
+        present(self.intent_answer(&reply, id))
     }
 
     #[tracing::instrument(
@@ -148,6 +131,44 @@ impl Gateway for Stripe {
         present(self.session_answer(&reply, &Asked::About(id.as_str())))
     }
 
+    #[tracing::instrument(
+        name = "gateway.refund",
+        skip_all,
+        fields(refund = %id, gateway.request = Empty, status = Empty)
+    )]
+    async fn refund(&self, id: &GatewayRefundId) -> Result<Option<RefundSnapshot>, GatewayError> {
+        let reply = self.exchange(&Request::refund(id)).await?;
+        present(self.refund_answer(&reply, id))
+    }
+
+    #[tracing::instrument(
+        name = "gateway.refunds",
+        skip_all,
+        fields(intent = %id, gateway.request = Empty, status = Empty)
+    )]
+    async fn refunds(&self, id: &IntentId) -> Result<Vec<RefundSnapshot>, GatewayError> {
+        self.list_refunds(id).await
+    }
+
+    #[tracing::instrument(
+        name = "gateway.disputes",
+        skip_all,
+        fields(intent = %id, gateway.request = Empty, status = Empty)
+    )]
+    async fn disputes(&self, id: &IntentId) -> Result<Vec<DisputeSnapshot>, GatewayError> {
+        self.list_disputes(id).await
+    }
+
+    #[tracing::instrument(
+        name = "gateway.dispute",
+        skip_all,
+        fields(dispute = %id, gateway.request = Empty, status = Empty)
+    )]
+    async fn dispute(&self, id: &GatewayDisputeId) -> Result<Option<DisputeSnapshot>, GatewayError> {
+        let reply = self.exchange(&Request::dispute(id)).await?;
+        present(self.dispute_answer(&reply, id))
+    }
+
     fn understand(&self, body: &[u8]) -> Result<Heard, Malformed> {
         heard::understand(body)
     }
@@ -158,60 +179,4 @@ impl fmt::Debug for Stripe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stripe").field("mode", &self.mode).finish_non_exhaustive()
     }
-}
-
-/// What an answer must be about.
-enum Asked<'a> {
-    /// A new object, for this payment.
-    ToCreate(PaymentId),
-    /// This object.
-    About(&'a str),
-}
-
-impl Asked<'_> {
-    fn check_object(&self, kind: &'static str, got: &str, id: &str) -> Result<(), Doubt> {
-        let right = got == kind && if let Self::About(asked) = self { *asked == id } else { true };
-        if right {
-            return Ok(());
-        }
-        let asked =
-            if let Self::About(asked) = self { format!("{kind} {asked}") } else { format!("a {kind}") };
-        Err(Doubt::WrongObject { asked, got: crate::text::tidy(&format!("{got} {id}"), 300) })
-    }
-
-    fn check_payment(&self, snapshot: &Snapshot) -> Result<(), Doubt> {
-        match self {
-            Self::ToCreate(payment) if snapshot.payment != Some(*payment) => Err(Doubt::WrongObject {
-                asked: payment.to_string(),
-                got: snapshot
-                    .payment
-                    .map_or_else(|| "about no payment of ours".to_owned(), |id| id.to_string()),
-            }),
-            Self::ToCreate(_) | Self::About(_) => Ok(()),
-        }
-    }
-}
-
-/// The PaymentIntent that a decline carries. A decline without one is a refusal like any other.
-///
-/// Source: <https://docs.stripe.com/api/errors#errors-payment_intent>
-fn intent_within(reply: &Reply, error: &ApiError) -> Result<wire::Intent, GatewayError> {
-    let intent = error.payment_intent.as_ref().and_then(|value| wire::Intent::deserialize(value).ok());
-    intent.ok_or_else(|| rejected(reply, error))
-}
-
-/// Stripe answers `resource_missing` for what does not exist, for this account and mode.
-///
-/// Source: <https://docs.stripe.com/error-codes#resource-missing>
-pub(crate) fn present<T>(outcome: Result<T, GatewayError>) -> Result<Option<T>, GatewayError> {
-    match outcome {
-        Ok(found) => Ok(Some(found)),
-        Err(GatewayError::Rejected { code, .. }) if code == "resource_missing" => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Sightings are counted in seconds, as Stripe counts.
-fn to_the_second(at: OffsetDateTime) -> OffsetDateTime {
-    at.replace_nanosecond(0).unwrap_or(at)
 }

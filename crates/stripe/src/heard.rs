@@ -2,16 +2,19 @@
 
 use paywright_domain::{
     Mode, Origin,
-    ports::{Heard, Malformed, Snapshot},
+    ports::{Fact, Heard, Malformed, Snapshot},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::{
     client::API_VERSION,
+    dispute,
+    json::{self, Unreadable},
+    refund,
     snapshot::{self, Kind, Unfit, Word},
     text,
-    wire::{self, Bare, Unreadable},
+    wire::{self, Bare},
 };
 
 /// An event with its object still unread. Source: <https://docs.stripe.com/api/events/object>
@@ -51,30 +54,56 @@ pub(crate) fn understand(body: &[u8]) -> Result<Heard, Malformed> {
     }
     let event: Event = read(body)?;
     let object = event.data.object.get().as_bytes();
-    let name = wire::read::<Tag>(object).ok().and_then(|tag| tag.object);
+    let name = json::read::<Tag>(object).ok().and_then(|tag| tag.object);
     let Some(subject) = subject(&event.kind, name.as_deref()) else {
         return Ok(Heard::Nothing(kind));
     };
     let at = snapshot::moment(event.created).ok_or(Malformed("at created: no time".to_owned()))?;
     let word = Word { at, origin: Origin { event: Some(text::tidy(&event.id, 255)), request: None } };
-    let snapshot = if shaped_as_ours(event.api_version.as_deref()) {
-        of_object(subject, object, word)?
-    } else {
-        let mode = Mode::from_livemode(event.livemode);
-        snapshot::of_bare(subject, &read::<Bare>(object)?, mode, word).map_err(unfit)?
+    let mode = Mode::from_livemode(event.livemode);
+    let fact = match subject {
+        Subject::Payment(kind) if shaped_as_ours(event.api_version.as_deref()) => {
+            of_payment(kind, object, word)?
+        }
+        Subject::Payment(kind) => {
+            snapshot::of_bare(kind, &read::<Bare>(object)?, mode, word).map_err(unfit)?.map(payment)
+        }
+        // What is read of these two has had the same shape in all versions. A dispute is looked at anyhow; a refund is
+        // not, and only its status tells that it came back.
+        Subject::Refund => {
+            let told = refund::of_refund(&read(object)?, Some(mode), word.origin).map_err(unfit)?;
+            Some(Fact::Refund(Box::new(told)))
+        }
+        Subject::Dispute => {
+            let told = dispute::of_dispute(&read(object)?, word).map_err(unfit)?;
+            Some(Fact::Dispute(Box::new(told)))
+        }
     };
-    Ok(snapshot.map_or(Heard::Nothing(kind), |snapshot| Heard::Payment(Box::new(snapshot))))
+    Ok(fact.map_or(Heard::Nothing(kind), Heard::Fact))
+}
+
+/// What an event is about.
+enum Subject {
+    Payment(Kind),
+    Refund,
+    Dispute,
 }
 
 /// Which of our objects an event is about. The type alone does not tell: `charge.dispute.created` is about a
-/// dispute, `charge.refund.updated` about a refund.
+/// dispute, `charge.refund.updated` about a refund. That a hold ran out is told by its PaymentIntent, whose charge
+/// still looks like one that can be captured.
 ///
 /// Source: <https://docs.stripe.com/api/events/types>
-fn subject(kind: &str, object: Option<&str>) -> Option<Kind> {
+fn subject(kind: &str, object: Option<&str>) -> Option<Subject> {
     match object? {
-        "payment_intent" if kind.starts_with("payment_intent.") => Some(Kind::Intent),
-        "checkout.session" if kind.starts_with("checkout.session.") => Some(Kind::Session),
-        "charge" if kind.starts_with("charge.") => Some(Kind::Charge),
+        "payment_intent" if kind.starts_with("payment_intent.") => Some(Subject::Payment(Kind::Intent)),
+        "checkout.session" if kind.starts_with("checkout.session.") => Some(Subject::Payment(Kind::Session)),
+        "charge" if kind == "charge.expired" => None,
+        "charge" if kind.starts_with("charge.") => Some(Subject::Payment(Kind::Charge)),
+        "refund" if kind.starts_with("refund.") || kind.starts_with("charge.refund.") => {
+            Some(Subject::Refund)
+        }
+        "dispute" if kind.starts_with("charge.dispute.") => Some(Subject::Dispute),
         _ => None,
     }
 }
@@ -88,22 +117,27 @@ fn shaped_as_ours(version: Option<&str>) -> bool {
     version.and_then(release).is_some_and(|name| Some(name) == release(API_VERSION))
 }
 
-fn of_object(subject: Kind, object: &[u8], word: Word) -> Result<Option<Snapshot>, Malformed> {
-    match subject {
-        Kind::Intent => snapshot::of_intent(&read(object)?, word).map(Some).map_err(unfit),
+fn of_payment(kind: Kind, object: &[u8], word: Word) -> Result<Option<Fact>, Malformed> {
+    let snapshot = match kind {
+        Kind::Intent => snapshot::of_intent(&read(object)?, word).map(Some),
         Kind::Session => {
             let session: wire::Session = read(object)?;
             if session.mode != "payment" {
                 return Ok(None);
             }
-            snapshot::of_session(&session, word).map(Some).map_err(unfit)
+            snapshot::of_session(&session, word).map(Some)
         }
-        Kind::Charge => snapshot::of_charge(&read(object)?, word).map_err(unfit),
-    }
+        Kind::Charge => snapshot::of_charge(&read(object)?, word),
+    };
+    Ok(snapshot.map_err(unfit)?.map(payment))
+}
+
+fn payment(snapshot: Snapshot) -> Fact {
+    Fact::Payment(Box::new(snapshot))
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Malformed> {
-    wire::read(body).map_err(|error: Unreadable| Malformed(error.to_string()))
+    json::read(body).map_err(|error: Unreadable| Malformed(error.to_string()))
 }
 
 fn unfit(Unfit(field): Unfit) -> Malformed {

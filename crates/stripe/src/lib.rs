@@ -8,7 +8,8 @@
 //! - [`verify`], then [`envelope`] (or [`unreadable`]): from the bytes of a webhook to a row of the inbox.
 //!
 //! Every fact about Stripe names the page of <https://docs.stripe.com> it is from. Shapes are those of
-//! [`API_VERSION`], which is sent with each request; an event of another release is not read but looked up.
+//! [`API_VERSION`], which is sent with each request; an event of another release is not read but looked up, but for
+//! refunds and disputes, of which only fields are read that all releases have.
 //!
 //! ```
 //! use paywright_domain::{Mode, ports::InboxEvent};
@@ -35,19 +36,32 @@
 //! 1. A variant of [`Operation`](paywright_domain::Operation) in the core, with every parameter it needs,
 //!    because it is recorded before it is sent and may be repeated for 23 hours.
 //! 2. Its form in `form.rs` and its path in `request.rs`; a test there pins the exact bytes.
-//! 3. What it answers with in `wire.rs` (only the fields needed) and `snapshot.rs`, if it is a new object.
-//! 4. An arm in `Stripe::perform` that says what the answer must be about.
+//! 3. What it answers with in `wire.rs` (only the fields needed), and its meaning beside `snapshot.rs`, `refund.rs` and
+//!    `dispute.rs`, if it is a new object.
+//! 4. An arm in `Stripe::perform`, and in `answers.rs` what the answer must be about. If it creates something, how that
+//!    is found again in `lists.rs`.
 //! 5. A test against the sandbox in `tests/`. The table in `classify.rs` stays as it is: errors mean the same
 //!    everywhere.
 
+mod answers;
+mod balance;
+mod breaker;
 mod classify;
 mod client;
+mod credentials;
+mod dispute;
+mod endpoint;
 mod envelope;
 mod events;
 mod form;
 mod gateway;
 mod heard;
+mod json;
+mod limiter;
+mod lists;
+mod refund;
 mod request;
+mod serial;
 mod settings;
 mod snapshot;
 mod text;

@@ -1,8 +1,13 @@
 //! From the core's words to a request: which method, which path, which parameters.
 
-use paywright_domain::{GatewayCall, IntentId, Operation, SessionId};
+use paywright_domain::{
+    Evidence, GatewayCall, GatewayDisputeId, GatewayRefundId, IntentId, Operation, SessionId,
+};
 
-use crate::form::{self, CancelIntent, CreateIntent, CreateSession, LineItem, PaymentIntentData};
+use crate::form::{
+    self, AnswerDispute, CancelIntent, Capture, CreateIntent, CreateRefund, CreateSession, LineItem,
+    ListQuery, PaymentIntentData,
+};
 
 /// A request, ready to be sent as often as needed.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,11 +32,12 @@ impl Request {
     /// The request that performs a recorded call.
     pub(crate) fn of(call: &GatewayCall) -> Self {
         let (path, form) = match &call.operation {
-            Operation::CreateIntent { amount, currency, receipt_email, metadata } => {
+            Operation::CreateIntent { amount, currency, capture_method, receipt_email, metadata } => {
                 let fields = CreateIntent {
                     amount: *amount,
                     currency,
                     allowed_payment_method_types: ["card"],
+                    capture_method: form::capture_method(*capture_method),
                     receipt_email: receipt_email.as_deref(),
                     metadata: form::metadata(call, metadata),
                 };
@@ -40,6 +46,7 @@ impl Request {
             Operation::CreateSession {
                 currency,
                 lines,
+                capture_method,
                 customer_email,
                 success_url,
                 cancel_url,
@@ -56,31 +63,65 @@ impl Request {
                     cancel_url,
                     expires_at: *expires_at,
                     metadata: metadata.clone(),
-                    payment_intent_data: PaymentIntentData { metadata },
+                    payment_intent_data: PaymentIntentData {
+                        capture_method: form::capture_method(*capture_method),
+                        metadata,
+                    },
                 };
                 ("/v1/checkout/sessions".to_owned(), form::write(&fields))
             }
             Operation::CancelIntent { intent, reason } => {
                 let path = format!("/v1/payment_intents/{}/cancel", form::segment(intent.as_str()));
-                (path, form::write(&CancelIntent { cancellation_reason: reason }))
+                (path, form::write(&CancelIntent::new(reason)))
             }
             Operation::ExpireSession { session } => {
                 (format!("/v1/checkout/sessions/{}/expire", form::segment(session.as_str())), String::new())
+            }
+            Operation::Capture { intent, amount } => {
+                let path = format!("/v1/payment_intents/{}/capture", form::segment(intent.as_str()));
+                (path, form::write(&Capture::new(*amount)))
+            }
+            Operation::CreateRefund { intent, amount, reason, metadata } => {
+                let metadata = form::refund_metadata(call, metadata);
+                let fields = CreateRefund::new(intent.as_str(), *amount, reason.as_deref(), metadata);
+                ("/v1/refunds".to_owned(), form::write(&fields))
+            }
+            Operation::StageEvidence { dispute, evidence } => answer_dispute(dispute, evidence, false),
+            Operation::SubmitEvidence { dispute, evidence } => answer_dispute(dispute, evidence, true),
+            Operation::CloseDispute { dispute } => {
+                (format!("/v1/disputes/{}/close", form::segment(dispute.as_str())), String::new())
             }
         };
         Self::Post { path, form, key: call.key() }
     }
 
-    /// A look at a PaymentIntent. Its charge is asked for too: only the charge tells what was refunded.
-    ///
-    /// Source: <https://docs.stripe.com/api/payment_intents/object#payment_intent_object-latest_charge>
+    /// A look at a PaymentIntent, with its charge and what that moved in the balance.
     pub(crate) fn intent(id: &IntentId) -> Self {
-        Self::get("/v1/payment_intents", id.as_str(), "?expand%5B0%5D=latest_charge")
+        let query = "?expand%5B0%5D=latest_charge.balance_transaction";
+        Self::get("/v1/payment_intents", id.as_str(), query)
     }
 
     /// A look at a Checkout Session.
     pub(crate) fn session(id: &SessionId) -> Self {
         Self::get("/v1/checkout/sessions", id.as_str(), "")
+    }
+
+    /// A look at a refund, with what it moved in the balance.
+    ///
+    /// Source: <https://docs.stripe.com/api/refunds/object#refund_object-balance_transaction>
+    pub(crate) fn refund(id: &GatewayRefundId) -> Self {
+        let query = "?expand%5B0%5D=balance_transaction&expand%5B1%5D=failure_balance_transaction";
+        Self::get("/v1/refunds", id.as_str(), query)
+    }
+
+    /// A look at a dispute. What it moved in the balance stands in it.
+    pub(crate) fn dispute(id: &GatewayDisputeId) -> Self {
+        Self::get("/v1/disputes", id.as_str(), "")
+    }
+
+    /// A page of a list.
+    pub(crate) fn list(collection: &str, query: &ListQuery<'_>) -> Self {
+        Self::Get { path: format!("{collection}?{}", form::write(query)) }
     }
 
     /// A look at an object in a collection.
@@ -94,6 +135,11 @@ impl Request {
             Self::Get { path } | Self::Post { path, .. } => path,
         }
     }
+}
+
+fn answer_dispute(dispute: &GatewayDisputeId, evidence: &Evidence, submit: bool) -> (String, String) {
+    let path = format!("/v1/disputes/{}", form::segment(dispute.as_str()));
+    (path, form::write(&AnswerDispute::new(evidence, submit)))
 }
 
 #[cfg(test)]

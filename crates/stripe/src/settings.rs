@@ -6,6 +6,9 @@ use paywright_domain::Mode;
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
+/// A longer wait than this is a mistake in the unit.
+const WAIT_MAX: Duration = Duration::from_secs(600);
+
 /// How to reach Stripe, and as whom.
 #[derive(Debug)]
 pub struct Settings {
@@ -19,6 +22,19 @@ pub struct Settings {
     pub deadline: Duration,
     /// The largest answer that is read.
     pub max_response_bytes: usize,
+    /// Calls a second that this process makes at most; 0: any number. Stripe counts those of all processes of an
+    /// account together.
+    pub operations_per_second: u32,
+    /// Calls a second at most to one endpoint, which is a method and a path without ids; 0: any number.
+    pub operations_per_second_per_endpoint: u32,
+    /// How long a call waits, before it is sent, for its place within those limits and for other calls about the same
+    /// object; then it is given up unsent. Not part of `deadline`.
+    pub patience: Duration,
+    /// How long nothing is sent after Stripe stopped answering, until one call may find out whether it is back.
+    pub outage_pause: Duration,
+    /// How long nothing is sent after Stripe refused our credentials, until one call may find out whether it accepts
+    /// them.
+    pub refusal_pause: Duration,
 }
 
 impl Settings {
@@ -28,6 +44,20 @@ impl Settings {
     pub const DEADLINE: Duration = Duration::from_secs(20);
     /// Two MiB.
     pub const MAX_RESPONSE_BYTES: usize = 2 << 20;
+    /// A hundred, as many as Stripe allows an account in live mode. Its test mode allows 25.
+    ///
+    /// Source: <https://docs.stripe.com/rate-limits>
+    pub const OPERATIONS_PER_SECOND: u32 = 100;
+    /// Twenty-five, as many as Stripe allows for an endpoint.
+    ///
+    /// Source: <https://docs.stripe.com/rate-limits>
+    pub const OPERATIONS_PER_SECOND_PER_ENDPOINT: u32 = 25;
+    /// Five seconds.
+    pub const PATIENCE: Duration = Duration::from_secs(5);
+    /// Five seconds.
+    pub const OUTAGE_PAUSE: Duration = Duration::from_secs(5);
+    /// Thirty seconds.
+    pub const REFUSAL_PAUSE: Duration = Duration::from_secs(30);
 
     /// Stripe itself, with the usual bounds.
     pub fn new(secret_key: SecretString, mode: Mode) -> Self {
@@ -37,19 +67,45 @@ impl Settings {
             mode,
             deadline: Self::DEADLINE,
             max_response_bytes: Self::MAX_RESPONSE_BYTES,
+            operations_per_second: Self::OPERATIONS_PER_SECOND,
+            operations_per_second_per_endpoint: Self::OPERATIONS_PER_SECOND_PER_ENDPOINT,
+            patience: Self::PATIENCE,
+            outage_pause: Self::OUTAGE_PAUSE,
+            refusal_pause: Self::REFUSAL_PAUSE,
         }
     }
 
     /// Checks everything and gives the base address.
     pub(crate) fn check(&self) -> Result<Base, SettingsError> {
         self.check_key()?;
-        if self.deadline.is_zero() {
-            return Err(SettingsError::Zero("deadline"));
+        self.check_bounds()?;
+        Base::parse(&self.api_base)
+    }
+
+    /// A patience of zero is one: never wait.
+    fn check_bounds(&self) -> Result<(), SettingsError> {
+        for (name, bound) in [
+            ("deadline", self.deadline),
+            ("outage_pause", self.outage_pause),
+            ("refusal_pause", self.refusal_pause),
+        ] {
+            if bound.is_zero() {
+                return Err(SettingsError::Zero(name));
+            }
         }
         if self.max_response_bytes == 0 {
             return Err(SettingsError::Zero("max_response_bytes"));
         }
-        Base::parse(&self.api_base)
+        for (name, bound) in [
+            ("patience", self.patience),
+            ("outage_pause", self.outage_pause),
+            ("refusal_pause", self.refusal_pause),
+        ] {
+            if bound > WAIT_MAX {
+                return Err(SettingsError::TooLong(name));
+            }
+        }
+        Ok(())
     }
 
     /// Source: <https://docs.stripe.com/keys>
@@ -93,6 +149,9 @@ pub enum SettingsError {
     /// A bound of zero would refuse everything.
     #[error("{0} must be more than zero")]
     Zero(&'static str),
+    /// A wait that nobody can want.
+    #[error("{name} must be at most {max} s", name = .0, max = WAIT_MAX.as_secs())]
+    TooLong(&'static str),
     /// The HTTP client cannot be made, for want of trusted certificates for example.
     #[error("the HTTP client could not be made")]
     Http(#[source] reqwest::Error),
@@ -220,5 +279,22 @@ mod tests {
         assert!(matches!(settings.check(), Err(SettingsError::Zero("deadline"))));
         let settings = Settings { max_response_bytes: 0, ..with_base("http://localhost") };
         assert!(matches!(settings.check(), Err(SettingsError::Zero(_))));
+        let settings = Settings { outage_pause: Duration::ZERO, ..with_base("http://localhost") };
+        assert!(matches!(settings.check(), Err(SettingsError::Zero("outage_pause"))));
+        let settings = Settings { refusal_pause: Duration::ZERO, ..with_base("http://localhost") };
+        assert!(matches!(settings.check(), Err(SettingsError::Zero("refusal_pause"))));
+    }
+
+    #[test]
+    fn no_limit_and_no_patience_are_taken_and_waits_without_end_are_not() {
+        let settings = Settings {
+            operations_per_second: 0,
+            operations_per_second_per_endpoint: 0,
+            patience: Duration::ZERO,
+            ..with_base("http://localhost")
+        };
+        assert!(settings.check().is_ok());
+        let settings = Settings { patience: Duration::MAX, ..with_base("http://localhost") };
+        assert!(matches!(settings.check(), Err(SettingsError::TooLong("patience"))));
     }
 }

@@ -6,8 +6,10 @@ use paywright_domain::{
 use time::OffsetDateTime;
 
 use crate::{
+    balance,
+    json::Expandable,
     text,
-    wire::{Bare, Charge, Expandable, Intent, LatestCharge, Metadata, PaymentError, Session},
+    wire::{Bare, Charge, Intent, LatestCharge, Metadata, PaymentError, PaymentMethodDetails, Session},
 };
 
 /// Shown when Stripe's own words are not meant for customers.
@@ -31,14 +33,36 @@ pub(crate) fn of_intent(intent: &Intent, word: Word) -> Result<Snapshot, Unfit> 
     let amount = money(Some(intent.amount), Some(&intent.currency));
     let standing = if amount.is_some() { intent_standing(intent)? } else { Standing::Unclear };
     let refusal = intent.last_payment_error.as_ref();
+    let charge = latest(intent);
+    let booked = charge.filter(|charge| charge.captured == Some(true));
+    let booked = booked.and_then(|charge| charge.balance_transaction.as_ref());
+    let details = charge.and_then(|charge| charge.payment_method_details.as_ref());
     Ok(Snapshot {
         payment: payment(&intent.metadata),
         mode: Mode::from_livemode(intent.livemode),
         amount,
+        settled: booked.is_some(),
         refusal: refusal.and_then(|error| of_error(error, word.at, intent.latest_charge.as_ref())),
-        sighting: Sighting { standing, at: word.at, intent: Some(intent_id(&intent.id)?), session: None },
+        sighting: Sighting {
+            capture_before: capture_before(details),
+            settlement: balance::moved(booked),
+            ..seen(standing, word.at, Some(intent_id(&intent.id)?))
+        },
         origin: word.origin,
     })
+}
+
+/// The charge, when it came along.
+fn latest(intent: &Intent) -> Option<&LatestCharge> {
+    match intent.latest_charge.as_ref()? {
+        Expandable::Object(charge) => Some(charge),
+        Expandable::Id(_) => None,
+    }
+}
+
+/// Source: <https://docs.stripe.com/payments/place-a-hold-on-a-payment-method#auth-capture-limitations>
+fn capture_before(details: Option<&PaymentMethodDetails>) -> Option<OffsetDateTime> {
+    moment(details?.card.as_ref()?.capture_before?)
 }
 
 /// Source: <https://docs.stripe.com/payments/paymentintents/lifecycle>
@@ -52,19 +76,12 @@ fn intent_standing(intent: &Intent) -> Result<Standing, Unfit> {
         }
         "succeeded" => Standing::Captured {
             captured: intent.amount_received.ok_or(Unfit("amount_received"))?,
-            refunded: refunded(intent),
+            // Known only when the charge came along; else zero, which says nothing: it is but a hint.
+            refunded: latest(intent).and_then(|charge| charge.amount_refunded).unwrap_or(0),
         },
         "canceled" => Standing::Cancelled,
         _ => Standing::Unclear,
     })
-}
-
-/// Known only when the charge came along; else zero, which says nothing since totals only grow.
-fn refunded(intent: &Intent) -> u64 {
-    match &intent.latest_charge {
-        Some(Expandable::Object(charge)) => charge.amount_refunded.unwrap_or(0),
-        Some(Expandable::Id(_)) | None => 0,
-    }
 }
 
 /// A Checkout Session. A complete one is not yet paid, and may only be authorized: its intent decides.
@@ -82,33 +99,50 @@ pub(crate) fn of_session(session: &Session, word: Word) -> Result<Snapshot, Unfi
         payment: payment(&session.metadata),
         mode: Mode::from_livemode(session.livemode),
         amount,
+        settled: false,
         refusal: None,
-        sighting: Sighting { standing, at: word.at, intent, session: Some(session_id(&session.id)?) },
+        sighting: Sighting { session: Some(session_id(&session.id)?), ..seen(standing, word.at, intent) },
         origin: word.origin,
     })
 }
 
-/// A charge, if it says that money of a PaymentIntent was taken.
+/// A charge, if it says that money of a PaymentIntent was reserved or taken.
+///
+/// A hold that was released keeps its shape, but for what was "refunded" of it.
 ///
 /// Source: <https://docs.stripe.com/api/charges/object>
 pub(crate) fn of_charge(charge: &Charge, word: Word) -> Result<Option<Snapshot>, Unfit> {
     let Some(intent) = &charge.payment_intent else { return Ok(None) };
-    if !charge.captured || charge.status != "succeeded" {
+    let is_released = !charge.captured && charge.amount_refunded > 0;
+    if charge.status != "succeeded" || is_released {
         return Ok(None);
     }
     let amount = money(Some(charge.amount), Some(&charge.currency));
-    let standing = match amount {
-        Some(_) => Standing::Captured { captured: charge.amount_captured, refunded: charge.amount_refunded },
-        None => Standing::Unclear,
+    let standing = match (amount, charge.captured) {
+        (None, _) => Standing::Unclear,
+        (Some(amount), false) => Standing::Authorized(amount.minor()),
+        (Some(_), true) => {
+            Standing::Captured { captured: charge.amount_captured, refunded: charge.amount_refunded }
+        }
     };
+    let booked = charge.balance_transaction.as_ref().filter(|_| charge.captured);
     Ok(Some(Snapshot {
         payment: payment(&charge.metadata),
         mode: Mode::from_livemode(charge.livemode),
         amount,
+        settled: booked.is_some(),
         refusal: None,
-        sighting: Sighting { standing, at: word.at, intent: Some(intent_id(intent.id())?), session: None },
+        sighting: Sighting {
+            capture_before: capture_before(charge.payment_method_details.as_ref()),
+            settlement: balance::moved(booked),
+            ..seen(standing, word.at, Some(intent_id(intent.id())?))
+        },
         origin: word.origin,
     }))
+}
+
+fn seen(standing: Standing, at: OffsetDateTime, intent: Option<IntentId>) -> Sighting {
+    Sighting { standing, at, intent, session: None, capture_before: None, settlement: None }
 }
 
 /// An object of a version whose shapes we do not know: who it is, and nothing else.
@@ -123,8 +157,9 @@ pub(crate) fn of_bare(kind: Kind, object: &Bare, mode: Mode, word: Word) -> Resu
         return Ok(None);
     }
     let payment = payment(&object.metadata);
-    let sighting = Sighting { standing: Standing::Unclear, at: word.at, intent, session };
-    Ok(Some(Snapshot { payment, mode, amount: None, refusal: None, sighting, origin: word.origin }))
+    let sighting = Sighting { session, ..seen(Standing::Unclear, word.at, intent) };
+    let origin = word.origin;
+    Ok(Some(Snapshot { payment, mode, amount: None, settled: false, refusal: None, sighting, origin }))
 }
 
 /// Which objects tell something about a payment.
@@ -165,6 +200,7 @@ pub(crate) fn of_error(
         key: refusal_key(error, &code, at),
         code,
         decline_code: error.decline_code.as_deref().map(|code| text::tidy(code, 100)),
+        advice: error.advice_code.as_deref().map(|code| text::tidy(code, 100)),
         message: text::tidy(message.unwrap_or(ATTEMPT_FAILED), 500),
         at: charged_at(error, latest).unwrap_or(at),
     })
@@ -193,15 +229,15 @@ pub(crate) fn moment(seconds: i64) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(seconds).ok().filter(|_| seconds >= 0)
 }
 
-fn payment(metadata: &Option<Metadata>) -> Option<PaymentId> {
+pub(crate) fn payment(metadata: &Option<Metadata>) -> Option<PaymentId> {
     metadata.as_ref()?.paywright_payment.as_ref()?.parse().ok()
 }
 
-fn money(minor: Option<u64>, currency: Option<&str>) -> Option<Money> {
+pub(crate) fn money(minor: Option<u64>, currency: Option<&str>) -> Option<Money> {
     Money::from_minor(minor?, currency?.parse().ok()?).ok()
 }
 
-fn intent_id(id: &str) -> Result<IntentId, Unfit> {
+pub(crate) fn intent_id(id: &str) -> Result<IntentId, Unfit> {
     IntentId::try_from(id.to_owned()).map_err(|_| Unfit("payment_intent id"))
 }
 

@@ -4,13 +4,10 @@
 //! may extend stays text. Source:
 //! <https://docs.stripe.com/upgrades#what-changes-does-stripe-consider-to-be-backwards-compatible>
 
-use std::{fmt, marker::PhantomData};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use secrecy::SecretString;
-use serde::{
-    Deserialize, Deserializer,
-    de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
-};
+use crate::json::{Expandable, Secret};
 
 /// Source: <https://docs.stripe.com/api/payment_intents/object>
 #[derive(Deserialize)]
@@ -35,7 +32,10 @@ pub(crate) struct Intent {
 pub(crate) struct LatestCharge {
     pub(crate) id: String,
     pub(crate) created: Option<i64>,
+    pub(crate) captured: Option<bool>,
     pub(crate) amount_refunded: Option<u64>,
+    pub(crate) balance_transaction: Option<Expandable<BalanceTransaction>>,
+    pub(crate) payment_method_details: Option<PaymentMethodDetails>,
 }
 
 /// Source: <https://docs.stripe.com/api/checkout/sessions/object>
@@ -66,6 +66,71 @@ pub(crate) struct Charge {
     pub(crate) metadata: Option<Metadata>,
     pub(crate) payment_intent: Option<Expandable<Named>>,
     pub(crate) status: String,
+    pub(crate) balance_transaction: Option<Expandable<BalanceTransaction>>,
+    pub(crate) payment_method_details: Option<PaymentMethodDetails>,
+}
+
+/// Of what a charge was made with, only how long a hold lasts.
+/// Source: <https://docs.stripe.com/api/charges/object#charge_object-payment_method_details-card-capture_before>
+#[derive(Deserialize)]
+pub(crate) struct PaymentMethodDetails {
+    pub(crate) card: Option<Card>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Card {
+    pub(crate) capture_before: Option<i64>,
+}
+
+/// Source: <https://docs.stripe.com/api/balance_transactions/object>
+#[derive(Deserialize)]
+pub(crate) struct BalanceTransaction {
+    pub(crate) id: String,
+    pub(crate) amount: i64,
+    pub(crate) fee: i64,
+    pub(crate) currency: String,
+    pub(crate) created: i64,
+}
+
+/// Source: <https://docs.stripe.com/api/refunds/object>
+#[derive(Deserialize)]
+pub(crate) struct Refund {
+    pub(crate) id: String,
+    pub(crate) object: String,
+    pub(crate) amount: u64,
+    pub(crate) currency: String,
+    pub(crate) created: i64,
+    pub(crate) status: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) failure_reason: Option<String>,
+    pub(crate) metadata: Option<Metadata>,
+    pub(crate) payment_intent: Option<Expandable<Named>>,
+    pub(crate) balance_transaction: Option<Expandable<BalanceTransaction>>,
+    pub(crate) failure_balance_transaction: Option<Expandable<BalanceTransaction>>,
+}
+
+/// Source: <https://docs.stripe.com/api/disputes/object>
+#[derive(Deserialize)]
+pub(crate) struct Dispute {
+    pub(crate) id: String,
+    pub(crate) object: String,
+    pub(crate) amount: u64,
+    pub(crate) currency: String,
+    pub(crate) created: i64,
+    pub(crate) livemode: bool,
+    pub(crate) status: String,
+    pub(crate) reason: String,
+    pub(crate) is_charge_refundable: bool,
+    pub(crate) payment_intent: Option<Expandable<Named>>,
+    pub(crate) evidence_details: Option<EvidenceDetails>,
+    pub(crate) balance_transactions: Vec<BalanceTransaction>,
+}
+
+/// Until when an answer is taken, and whether one was given.
+#[derive(Deserialize)]
+pub(crate) struct EvidenceDetails {
+    pub(crate) due_by: Option<i64>,
+    pub(crate) submission_count: Option<u64>,
 }
 
 /// Any object of a version whose other fields we do not know.
@@ -80,12 +145,22 @@ pub(crate) struct Bare {
 #[derive(Deserialize)]
 pub(crate) struct Metadata {
     pub(crate) paywright_payment: Option<String>,
+    pub(crate) paywright_refund: Option<String>,
 }
 
 /// An object of which only the id matters.
 #[derive(Deserialize)]
 pub(crate) struct Named {
     pub(crate) id: String,
+}
+
+impl Expandable<Named> {
+    pub(crate) fn id(&self) -> &str {
+        match self {
+            Self::Id(id) => id,
+            Self::Object(object) => &object.id,
+        }
+    }
 }
 
 /// Why an attempt to pay failed. Source:
@@ -96,6 +171,7 @@ pub(crate) struct PaymentError {
     pub(crate) kind: Option<String>,
     pub(crate) code: Option<String>,
     pub(crate) decline_code: Option<String>,
+    pub(crate) advice_code: Option<String>,
     pub(crate) message: Option<String>,
     pub(crate) charge: Option<String>,
     pub(crate) payment_method: Option<Expandable<Named>>,
@@ -113,7 +189,9 @@ pub(crate) struct ApiError {
     #[serde(rename = "type")]
     pub(crate) kind: String,
     pub(crate) code: Option<String>,
+    pub(crate) param: Option<String>,
     pub(crate) decline_code: Option<String>,
+    pub(crate) advice_code: Option<String>,
     pub(crate) message: Option<String>,
     pub(crate) charge: Option<String>,
     /// Read apart: that it is odd makes the error no less definite.
@@ -122,8 +200,9 @@ pub(crate) struct ApiError {
 
 impl From<ApiError> for PaymentError {
     fn from(error: ApiError) -> Self {
-        let ApiError { kind, code, decline_code, message, charge, payment_intent: _ } = error;
-        Self { kind: Some(kind), code, decline_code, message, charge, payment_method: None }
+        let ApiError { kind, code, param: _, decline_code, advice_code, message, charge, payment_intent: _ } =
+            error;
+        Self { kind: Some(kind), code, decline_code, advice_code, message, charge, payment_method: None }
     }
 }
 
@@ -131,147 +210,6 @@ impl From<ApiError> for PaymentError {
 #[derive(Deserialize)]
 pub(crate) struct List {
     pub(crate) object: String,
-    pub(crate) data: Vec<Box<serde_json::value::RawValue>>,
+    pub(crate) data: Vec<Box<RawValue>>,
     pub(crate) has_more: bool,
-}
-
-/// A text that does not print.
-pub(crate) struct Secret(pub(crate) SecretString);
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| Self(text.into()))
-    }
-}
-
-/// A reference that Stripe writes as an id, or as the object when asked to expand it.
-///
-/// Source: <https://docs.stripe.com/expand>
-pub(crate) enum Expandable<T> {
-    /// The id alone.
-    Id(String),
-    /// The whole object.
-    Object(T),
-}
-
-impl Expandable<Named> {
-    pub(crate) fn id(&self) -> &str {
-        match self {
-            Self::Id(id) => id,
-            Self::Object(object) => &object.id,
-        }
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Expandable<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(IdOrObject(PhantomData))
-    }
-}
-
-struct IdOrObject<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for IdOrObject<T> {
-    type Value = Expandable<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an id or an object")
-    }
-
-    fn visit_str<E: de::Error>(self, id: &str) -> Result<Self::Value, E> {
-        Ok(Expandable::Id(id.to_owned()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map)).map(Expandable::Object)
-    }
-}
-
-/// Bytes that could not be read: where and why, never what they hold.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("at {path}: {why}")]
-pub(crate) struct Unreadable {
-    path: String,
-    why: String,
-}
-
-/// Reads an object.
-pub(crate) fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Unreadable> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        Unreadable::new(path, error.inner())
-    })?;
-    json.end().map_err(|error| Unreadable::new("the end".to_owned(), &error))?;
-    Ok(value)
-}
-
-impl Unreadable {
-    /// What follows a colon in serde's text quotes the value, which may be anything.
-    fn new(path: String, error: &serde_json::Error) -> Self {
-        let text = error.to_string();
-        let why = text.split_once(": ").map_or(text.as_str(), |(why, _)| why).to_owned();
-        Self { path: crate::text::tidy(&path, 200), why }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_reference_is_an_id_or_an_object() {
-        for json in [
-            r#"{"id":"x","payment_intent":"pi_1"}"#,
-            r#"{"payment_intent":{"id":"pi_1","amount":5},"id":"x"}"#,
-        ] {
-            let bare: Bare = read(json.as_bytes()).unwrap();
-            assert_eq!(bare.payment_intent.unwrap().id(), "pi_1");
-        }
-        for json in [r#"{"id":"x","payment_intent":null}"#, r#"{"id":"x"}"#, r#"{"id":"x","new_field":[1]}"#]
-        {
-            assert!(read::<Bare>(json.as_bytes()).unwrap().payment_intent.is_none(), "{json}");
-        }
-        assert!(read::<Bare>(br#"{"id":"x","payment_intent":5}"#).is_err());
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_named_without_its_value() {
-        let error = read::<ErrorBody>(br#"{"error":{"type":"x","message":{"canary":1}}}"#).err().unwrap();
-        assert_eq!(error.to_string(), "at error.message: invalid type");
-        let error = read::<ErrorBody>(br#"{"error":{"code":"canary"}}"#).err().unwrap();
-        assert!(error.to_string().contains("missing field `type`"), "{error}");
-        let error = read::<Named>(br#"{"id": "canary", "id": "x"}"#).err().unwrap();
-        assert!(!error.to_string().contains("canary"));
-    }
-
-    /// Covers: fault 5.
-    #[test]
-    fn a_prefix_or_a_tail_is_never_taken_for_the_whole() {
-        for json in [r#"{"id":"pi_1""#, r#"{"id":"pi_1"}{"#, "", "null", "[]", r#""pi_1""#] {
-            assert!(read::<Named>(json.as_bytes()).is_err(), "{json}");
-        }
-    }
-
-    /// Where nobody looks, depth costs nothing; where a value is kept, it is bounded.
-    ///
-    /// Covers: fault 118.
-    #[test]
-    fn deep_json_never_overflows_the_stack() {
-        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        assert!(read::<Named>(format!(r#"{{"id":"pi_1","x":{deep}}}"#).as_bytes()).is_ok());
-        let error = format!(r#"{{"error":{{"type":"x","payment_intent":{deep}}}}}"#);
-        assert!(read::<ErrorBody>(error.as_bytes()).is_err());
-        let expanded = format!(r#"{{"id":"x","payment_intent":{deep}}}"#);
-        assert!(read::<Bare>(expanded.as_bytes()).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn reading_random_bytes_never_panics(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read::<Intent>(&body);
-            let _ = read::<ErrorBody>(&body);
-        }
-    }
 }

@@ -4,6 +4,7 @@
 mod common;
 
 use std::{
+    fmt::Debug,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -11,10 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{KEY, NOW, create_intent, stripe_at, stripe_with};
+use common::{KEY, NOW, about_payment, create_intent, stripe_at, stripe_with};
 use paywright_domain::{
     IntentId, Mode, PaymentId, SessionId, Standing,
-    ports::{Answer, Gateway, GatewayError},
+    ports::{Gateway, GatewayError},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -145,7 +146,7 @@ fn ours() -> String {
     intent_json("pi_1", create_intent(1).payment, "requires_payment_method")
 }
 
-fn unknown(outcome: Result<Answer, GatewayError>) -> String {
+fn unknown<T: Debug>(outcome: Result<T, GatewayError>) -> String {
     match outcome {
         Err(GatewayError::Unknown(source)) => source.to_string(),
         other => panic!("not unknown: {other:?}"),
@@ -156,11 +157,12 @@ fn pi(id: &str) -> IntentId {
     IntentId::try_from(id.to_owned()).unwrap()
 }
 
+/// Covers: fault 24 (the part about the header).
 #[tokio::test]
 async fn a_call_carries_key_version_agent_and_credentials() {
     let mut server = Server::send(ok(&ours())).await;
     let call = create_intent(1);
-    let answer = stripe_at(&server.base).perform(&call).await.unwrap();
+    let answer = about_payment(stripe_at(&server.base).perform(&call).await).unwrap();
     assert_eq!(answer.snapshot.payment, Some(call.payment));
     assert_eq!(answer.snapshot.origin.request.as_deref(), Some("req_1"));
     let request = server.requests.recv().await.unwrap().to_lowercase();
@@ -363,7 +365,7 @@ async fn an_unknown_status_and_unknown_fields_are_no_error() {
     let body = intent_json("pi_1", create_intent(1).payment, "a_status_of_next_year");
     let body = body.replacen('{', r#"{"new":{"deep":[1,2,{"x":null}]},"#, 1);
     let server = Server::send(ok(&body)).await;
-    let answer = stripe_at(&server.base).perform(&create_intent(1)).await.unwrap();
+    let answer = about_payment(stripe_at(&server.base).perform(&create_intent(1)).await).unwrap();
     assert_eq!(answer.snapshot.sighting.standing, Standing::Unclear);
 }
 
@@ -404,7 +406,7 @@ async fn a_page_in_a_currency_that_we_do_not_know_is_unknown() {
 #[tokio::test]
 async fn the_mode_of_the_answer_is_passed_on_for_the_core_to_judge() {
     let server = Server::send(ok(&ours().replace(r#""livemode":false"#, r#""livemode":true"#))).await;
-    let answer = stripe_at(&server.base).perform(&create_intent(1)).await.unwrap();
+    let answer = about_payment(stripe_at(&server.base).perform(&create_intent(1)).await).unwrap();
     assert_eq!(answer.snapshot.mode, Mode::Live);
 }
 
@@ -422,7 +424,8 @@ async fn a_call_of_the_other_mode_is_not_sent() {
 async fn the_moment_is_stripes_and_that_of_a_stored_answer_is_its_own() {
     let at = |headers: &'static str| async move {
         let server = Server::send(answer("200 OK", headers, &ours())).await;
-        stripe_at(&server.base).perform(&create_intent(1)).await.unwrap().snapshot.sighting.at
+        let answer = about_payment(stripe_at(&server.base).perform(&create_intent(1)).await);
+        answer.unwrap().snapshot.sighting.at
     };
     assert_eq!(
         at("Date: Sat, 21 Nov 2026 05:53:04 GMT\r\n").await,
@@ -442,7 +445,7 @@ async fn a_decline_is_an_answer_that_carries_the_refusal() {
         ours()
     );
     let server = Server::send(answer("402 Payment Required", "Request-Id: req_2\r\n", &error)).await;
-    let answer = stripe_at(&server.base).perform(&create_intent(1)).await.unwrap();
+    let answer = about_payment(stripe_at(&server.base).perform(&create_intent(1)).await).unwrap();
     let refusal = answer.snapshot.refusal.unwrap();
     assert_eq!((refusal.key.as_str(), refusal.message.as_str()), ("ch_1", "Your card was declined."));
     assert_eq!(answer.snapshot.sighting.standing, Standing::AwaitingMethod);
@@ -469,4 +472,68 @@ async fn neither_errors_nor_debug_print_a_secret() {
     let answer = stripe_at(&server.base).perform(&create_intent(1)).await;
     let printed = format!("{stripe:?} {outcome:?} {nobody:?} {answer:?}");
     assert!(!printed.contains("canary") && !printed.contains("_secret_x"), "{printed}");
+}
+
+fn refund_json(id: &str, intent: &str) -> String {
+    format!(
+        r#"{{"id":"{id}","object":"refund","amount":500,"currency":"usd","created":1795000000,"status":"succeeded",
+        "payment_intent":"{intent}","metadata":{{}}}}"#
+    )
+}
+
+fn list(data: &[String], has_more: bool) -> Behaviour {
+    let data = data.join(",");
+    Behaviour::Send(ok(&format!(
+        r#"{{"object":"list","url":"/v1/x","has_more":{has_more},"data":[{data}]}}"#
+    )))
+}
+
+/// Covers: fault 28.
+#[tokio::test]
+async fn a_list_is_read_to_its_end_page_by_page() {
+    let pages = [list(&[refund_json("re_2", "pi_1")], true), list(&[refund_json("re_1", "pi_1")], false)];
+    let mut server = Server::start(pages.to_vec()).await;
+    let refunds = stripe_at(&server.base).refunds(&pi("pi_1")).await.unwrap();
+    let names: Vec<_> = refunds.iter().map(|refund| refund.sighting.id.as_str()).collect();
+    assert_eq!(names, ["re_2", "re_1"]);
+    let (first, second) = (server.requests.recv().await.unwrap(), server.requests.recv().await.unwrap());
+    assert!(first.starts_with("GET /v1/refunds?payment_intent=pi_1&"), "{first}");
+    assert!(!first.contains("starting_after") && second.contains("starting_after=re_2 "), "{second}");
+}
+
+/// A part of a list must not pass for the whole: what is missing would be taken for absent.
+///
+/// Covers: I24, fault 28.
+#[tokio::test]
+async fn a_list_that_does_not_end_or_breaks_off_is_unknown() {
+    let one = refund_json("re_1", "pi_1");
+    for (pages, expected) in [
+        (vec![list(&[], true)], "the list does not end"),
+        (vec![list(std::slice::from_ref(&one), true)], "the list does not end"),
+        (
+            vec![list(std::slice::from_ref(&one), true), Behaviour::Send(answer("502 Bad Gateway", "", ""))],
+            "status 502",
+        ),
+        (vec![list(&[refund_json("re_1", "pi_2")], false)], "asked for what is of pi_1"),
+        (vec![Behaviour::Send(ok(&one))], "status 200"),
+        (
+            vec![Behaviour::Send(ok(&one.replacen('{', r#"{"data":[],"has_more":false,"#, 1)))],
+            "asked for a list",
+        ),
+    ] {
+        let server = Server::start(pages).await;
+        let words = unknown(stripe_at(&server.base).refunds(&pi("pi_1")).await);
+        assert!(words.starts_with(expected), "{expected}: {words}");
+        assert!(server.connections.load(Ordering::SeqCst) <= 2, "{expected}: it went on asking");
+    }
+}
+
+/// Covers: I24, fault 23.
+#[tokio::test]
+async fn what_others_made_never_hides_ours_in_a_list() {
+    let odd = r#"{"id":"pi_9","object":"payment_intent","amount":"a lot"}"#.to_owned();
+    let server = Server::start(vec![list(&[odd.clone(), ours(), odd], false)]).await;
+    let found = stripe_at(&server.base).find(&create_intent(1)).await.unwrap().unwrap();
+    let answer = about_payment(Ok(found)).unwrap();
+    assert_eq!(answer.snapshot.sighting.intent, Some(pi("pi_1")));
 }

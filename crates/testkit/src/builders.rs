@@ -3,14 +3,20 @@
 //! Ids come from one counter in the process: unique, and in the order in which they were built. Births and steps
 //! can only be made by the domain, so the builders end in transitions; [`Changes`] takes them.
 
+mod money;
+mod steps;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use money::*;
 use paywright_domain::{
-    Actor, Applied, Beat, CallState, Cause, Changes, Channel, Currency, Customer, CustomerId, Draft,
+    Actor, Beat, CallState, CaptureMethod, Cause, Changes, Channel, Currency, Customer, CustomerId, Draft,
     GatewayCall, Id, IntentId, Metadata, Mode, Money, Operation, OperationId, Order, OrderEvent, OrderItem,
-    Payment, PaymentEvent, Product, Refusal, ReturnUrls, SessionId, Sighting, Standing, Step, Transition,
-    Version, ports::InboxEvent,
+    Origin, Payment, PaymentEvent, Product, Refusal, ReturnUrls, SessionId, Sighting, Standing, Subject,
+    Transition, Version,
+    ports::{InboxEvent, Snapshot},
 };
+pub use steps::*;
 use time::{Duration, OffsetDateTime};
 
 use crate::ManualClock;
@@ -82,6 +88,7 @@ pub fn order() -> OrderBuilder {
         customer_email: None,
         currency: usd(0).currency(),
         items: vec![item(&product(), 2)],
+        capture: CaptureMethod::Automatic,
         metadata: Metadata::new(),
         token: format!("token-{}", number()),
         created_at: at,
@@ -134,6 +141,12 @@ impl OrderBuilder {
     /// In this currency, whatever the lines say.
     pub fn currency(mut self, currency: Currency) -> Self {
         self.0.currency = currency;
+        self
+    }
+
+    /// Whose money is reserved first, and taken later.
+    pub fn manual(mut self) -> Self {
+        self.0.capture = CaptureMethod::Manual;
         self
     }
 
@@ -210,7 +223,7 @@ impl PaymentBuilder {
     /// The payment's birth, for [`Changes`].
     pub fn started(self) -> Transition<Payment, PaymentEvent> {
         let Self { order, channel, at } = self;
-        Payment::start(new_id(at), order.id, order.mode, channel, order.total, at)
+        Payment::start(new_id(at), order.id, order.mode, channel, order.capture, order.total, at)
     }
 
     /// The payment as it was born, without the birth.
@@ -221,7 +234,28 @@ impl PaymentBuilder {
 
 /// A look at a payment at the manual clock's start, that names no object.
 pub fn seen(standing: Standing) -> Sighting {
-    Sighting { standing, at: ManualClock::START, intent: None, session: None }
+    Sighting {
+        standing,
+        at: ManualClock::START,
+        intent: None,
+        session: None,
+        capture_before: None,
+        settlement: None,
+    }
+}
+
+/// What the gateway shows of `payment`, which stands like this.
+pub fn snapshot(payment: &Payment, standing: Standing) -> Snapshot {
+    let (intent, session) = (payment.intent.clone(), payment.session.clone());
+    Snapshot {
+        payment: Some(payment.id),
+        mode: payment.mode,
+        amount: Some(payment.amount),
+        sighting: Sighting { intent, session, ..seen(standing) },
+        settled: false,
+        refusal: None,
+        origin: Origin::default(),
+    }
 }
 
 /// Everything of `payment` was captured.
@@ -245,6 +279,7 @@ pub fn call(order: &Order, payment: &Payment) -> GatewayCall {
         id: new_id(payment.created_at),
         order: order.id,
         payment: payment.id,
+        subject: Subject::Payment(payment.id),
         mode: payment.mode,
         operation: Operation::create_intent(order, payment),
         generation: 1,
@@ -259,6 +294,7 @@ pub fn refusal(key: &str) -> Refusal {
         key: key.to_owned(),
         code: "card_declined".to_owned(),
         decline_code: Some("insufficient_funds".to_owned()),
+        advice: Some("try_again_later".to_owned()),
         message: "Your card has insufficient funds.".to_owned(),
         at: ManualClock::START,
     }
@@ -276,81 +312,5 @@ pub fn inbox_event(id: &str) -> InboxEvent {
         created_at: ManualClock::START,
         body: b"{}".to_vec(),
         ignored: None,
-    }
-}
-
-/// Something that takes steps: an order or a payment.
-pub trait Steps: Sized {
-    /// What happens to it.
-    type Event;
-    /// The step that `event` means.
-    ///
-    /// # Panics
-    /// When it means none.
-    fn step(&self, event: Self::Event) -> Box<Transition<Self, Self::Event>>;
-}
-
-impl Steps for Order {
-    type Event = OrderEvent;
-    fn step(&self, event: OrderEvent) -> Box<Transition<Self, OrderEvent>> {
-        moved(self.apply(event).unwrap())
-    }
-}
-
-impl Steps for Payment {
-    type Event = PaymentEvent;
-    fn step(&self, event: PaymentEvent) -> Box<Transition<Self, PaymentEvent>> {
-        moved(self.apply(event).unwrap())
-    }
-}
-
-fn moved<A, E>(applied: Applied<A, E>) -> Box<Transition<A, E>> {
-    match applied {
-        Applied::Moved(step) => step,
-        Applied::AlreadyTrue => panic!("the event moves nothing"),
-    }
-}
-
-/// What [`ChangesExt::step`] takes: any transition, boxed or not.
-pub trait IntoStep {
-    /// As a step of changes.
-    fn into_step(self) -> Step;
-}
-
-impl IntoStep for Transition<Order, OrderEvent> {
-    fn into_step(self) -> Step {
-        Step::Order(Box::new(self))
-    }
-}
-
-impl IntoStep for Transition<Payment, PaymentEvent> {
-    fn into_step(self) -> Step {
-        Step::Payment(Box::new(self))
-    }
-}
-
-impl<T: IntoStep> IntoStep for Box<T> {
-    fn into_step(self) -> Step {
-        (*self).into_step()
-    }
-}
-
-/// Changes in one expression.
-pub trait ChangesExt {
-    /// With this step.
-    fn step(self, step: impl IntoStep) -> Self;
-    /// With this effect.
-    fn effect(self, effect: paywright_domain::Effect) -> Self;
-}
-
-impl ChangesExt for Changes {
-    fn step(mut self, step: impl IntoStep) -> Self {
-        self.steps.push(step.into_step());
-        self
-    }
-
-    fn effect(mut self, effect: paywright_domain::Effect) -> Self {
-        self.effects.push(effect);
-        self
     }
 }

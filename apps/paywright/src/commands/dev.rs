@@ -169,6 +169,7 @@ async fn demo_order(app: &App) -> anyhow::Result<Order> {
         items: vec![NewItem { product: product.id, quantity: 1 }],
         customer: None,
         customer_email: None,
+        capture: None,
         metadata: Metadata::new(),
     };
     Ok(app.place_order.run(app.ports.new_id(), Actor::System, new).await?)

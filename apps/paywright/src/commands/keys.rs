@@ -3,7 +3,15 @@ use paywright_domain::{ApiKeyId, ports::Entropy};
 use paywright_postgres::ApiKeys;
 use secrecy::ExposeSecret;
 
-use crate::{config::Settings, http::present::rfc3339, system::OsEntropy, wiring};
+use crate::{
+    config::Settings,
+    http::{
+        auth::{EVERYTHING, SCOPES},
+        present::rfc3339,
+    },
+    system::OsEntropy,
+    wiring,
+};
 
 /// `paywright keys ...`
 #[derive(Debug, Subcommand)]
@@ -14,7 +22,8 @@ pub(crate) enum Keys {
         #[arg(long)]
         name: String,
         /// What it may do; several are comma-separated.
-        #[arg(long, value_delimiter = ',', default_value = "*", value_parser = SCOPES)]
+        #[arg(long, value_delimiter = ',', default_value = EVERYTHING,
+              value_parser = SCOPES.map(|(scope, _)| scope))]
         scope: Vec<String>,
     },
     /// Shows all keys, without their secrets.
@@ -29,8 +38,6 @@ pub(crate) enum Keys {
         id: String,
     },
 }
-
-const SCOPES: [&str; 5] = ["*", "orders:read", "orders:write", "products:read", "products:write"];
 
 impl Keys {
     pub(crate) async fn run(self, settings: Settings) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@ pub(crate) mod dev;
 pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod openapi;
+pub(crate) mod report;
 pub(crate) mod serve;
 
 use anyhow::Context as _;

@@ -6,6 +6,26 @@ use paywright_domain::{Actor, ApiKeyId};
 use super::problem::Problem;
 use crate::wiring::App;
 
+/// Every scope that a key may have, and what it is for.
+pub const SCOPES: [(&str, &str); 13] = [
+    ("products:read", "see the catalogue"),
+    ("products:write", "change the catalogue"),
+    ("orders:read", "see orders, payments and timelines"),
+    ("orders:write", "place, pay, cancel and fulfil orders"),
+    ("payments:write", "take or release reserved money, and ask Stripe how a payment stands"),
+    ("refunds:read", "see refunds"),
+    ("refunds:write", "give money back"),
+    ("disputes:read", "see disputes"),
+    ("disputes:write", "answer disputes, and give them up"),
+    ("breaks:read", "see what no rule explains"),
+    ("breaks:write", "say why it is explained after all"),
+    ("reports:read", "see where the money went"),
+    (EVERYTHING, "everything"),
+];
+
+/// The scope that holds all others.
+pub const EVERYTHING: &str = "*";
+
 /// An authenticated client.
 #[derive(Debug, Clone)]
 pub struct Caller {

@@ -10,8 +10,9 @@ use actix_web::{
 };
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{self, DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
+use utoipa::ToSchema;
 
 use super::problem::Problem;
 
@@ -86,6 +87,32 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
         }
 
         deserializer.deserialize_map(OnlyMaps(PhantomData))
+    }
+}
+
+/// A body that says nothing.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Empty {}
+
+/// An amount that a client names, in minor units: at least one, and no more than money can be.
+#[derive(Debug, Clone, Copy)]
+pub struct Minor(u64);
+
+impl Minor {
+    /// As a number.
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Minor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let minor = u64::deserialize(deserializer)?;
+        if minor == 0 || i64::try_from(minor).is_err() {
+            return Err(de::Error::custom("must be a positive amount of minor units"));
+        }
+        Ok(Self(minor))
     }
 }
 

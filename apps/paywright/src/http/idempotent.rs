@@ -1,6 +1,6 @@
 //! `Idempotency-Key`: the same key and request give the same answer, once executed.
 
-use std::{future::Future, time::Duration};
+use std::future::Future;
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode};
 use paywright_domain::OperationId;
@@ -11,7 +11,7 @@ use super::{auth::Caller, problem::Problem};
 use crate::wiring::App;
 
 /// The most calls to Stripe in a row that one request makes.
-const CALLS_MAX: u64 = 3;
+const CALLS_MAX: u32 = 3;
 /// The longest key.
 const KEY_MAX: usize = 255;
 
@@ -130,7 +130,7 @@ where
     };
     let scope = caller.key.to_string();
     let keys = &app.idempotency_keys;
-    let locked_for = locked_for(app.settings.stripe.deadline_seconds);
+    let locked_for = app.settings.stripe.call_longest() * CALLS_MAX;
     let operation = match keys.begin(&scope, &key, fingerprint(request, body), fresh, locked_for).await? {
         Began::Fresh(operation) | Began::Resumed(operation) => operation,
         Began::Replay(stored) => {
@@ -182,11 +182,6 @@ where
     Fut: Future<Output = Result<Answer, Problem>> + 'static,
 {
     actix_web::rt::spawn(work).await.unwrap_or_else(|error| Err(Problem::bug(&error)))
-}
-
-/// How long a request may run before a repeat takes over.
-fn locked_for(deadline_seconds: u64) -> Duration {
-    Duration::from_secs(CALLS_MAX * deadline_seconds)
 }
 
 fn key(request: &HttpRequest) -> Result<Option<String>, Problem> {

@@ -8,3 +8,4 @@ pub mod present;
 pub mod problem;
 pub mod routes;
 pub mod server;
+pub mod turns;

@@ -18,7 +18,7 @@ use utoipa::{
 
 pub(super) use docs::{file, index};
 
-use super::routes::Routes;
+use super::{auth::SCOPES, routes::Routes};
 
 /// How the security scheme is named.
 const SCHEME: &str = "api_key";
@@ -35,16 +35,11 @@ Orders, and payment for them through Stripe: never lost, never charged twice.
 - States, event names and codes may grow: treat an unknown one as such, not as an error.
 - Every answer has an `X-Request-Id`; name it when you ask us.";
 
-const SCOPES: &str = "\
+const KEYS: &str = "\
 An API key, `pw_test_...` or `pw_live_...`, as `Authorization: Bearer`. Make one by `paywright keys create`.
 
 A key may do what its scopes say; the scope that a route needs is in the route's security requirement:
-
-- `products:read`: see the catalogue
-- `products:write`: change the catalogue
-- `orders:read`: see orders, payments and timelines
-- `orders:write`: place, pay, cancel and fulfil orders
-- `*`: everything";
+";
 
 /// The description, as JSON.
 pub fn document() -> &'static Value {
@@ -56,6 +51,11 @@ pub fn document() -> &'static Value {
         complete::complete(&mut document);
         document
     })
+}
+
+fn scopes() -> String {
+    let line = |(scope, meaning): (&str, &str)| format!("\n- `{scope}`: {meaning}");
+    SCOPES.into_iter().map(line).fold(KEYS.to_owned(), |text, line| text + &line)
 }
 
 /// `GET /openapi.json`.
@@ -82,7 +82,7 @@ impl Modify for Envelope {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .bearer_format("pw_{mode}_...")
-            .description(Some(SCOPES))
+            .description(Some(scopes()))
             .build();
         document.components.get_or_insert_default().add_security_scheme(SCHEME, SecurityScheme::Http(scheme));
     }

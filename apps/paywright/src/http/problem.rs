@@ -1,40 +1,14 @@
 //! Errors as RFC 9457 problems: a stable `code`, a public text, nothing internal.
 
+mod catalogue;
+mod errors;
+
 use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
-use paywright_domain::{
-    IllegalTransition, InvalidInput,
-    ports::{GatewayError, StoreError},
-    usecase::{AdvanceOrderError, CancelOrderError, ErrorKind, PlaceOrderError, StartPaymentError},
-};
+use paywright_domain::Money;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Every code that a route of the API answers with its status, and what it means to a client.
-pub const CATALOGUE: [(u16, &str, &str); 19] = [
-    (400, "malformed_json", "The body is not JSON."),
-    (400, "unreadable_body", "The body broke off."),
-    (400, "malformed_idempotency_key", "The key is empty, too long, or not visible ASCII."),
-    (400, "bad_signature", "The event is not signed with our webhook secret, or too old."),
-    (401, "unauthorized", "No API key, an unknown or revoked one, or one of the other mode."),
-    (403, "missing_scope", "The key may not do this."),
-    (404, "not_found", "There is no such thing; also if it is of the other mode."),
-    (408, "body_too_slow", "The body did not come within 10 seconds."),
-    (409, "illegal_transition", "The state does not allow this; `from`, `event` and `allowed` say why."),
-    (409, "payment_under_way", "The payment cannot be ended now: it is being processed."),
-    (409, "payment_in_progress", "Another request is at this payment; try again."),
-    (409, "idempotency_key_in_use", "The first request with this key still runs; try again."),
-    (413, "body_too_large", "The body has more than 256 KiB, or an event more than 1 MiB."),
-    (415, "unsupported_media_type", "The body is not `application/json`."),
-    (422, "invalid_request", "A field is wrong; `errors` names it. Nothing was done."),
-    (422, "idempotency_key_reused", "The key was used for another request. Nothing was done."),
-    (500, "internal", "Something is wrong on our side."),
-    (502, "payment_refused", "Stripe refused to create the payment."),
-    (
-        503,
-        "unavailable",
-        "The database or Stripe did not answer. Nothing is lost; send the same request again.",
-    ),
-];
+pub use catalogue::CATALOGUE;
 
 /// One error answer. Boxed, since it travels in every `Result` of every route.
 #[derive(Debug, Clone, Serialize)]
@@ -77,6 +51,10 @@ pub(super) struct Fields {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     allowed: Option<Vec<&'static str>>,
+    /// What can be refunded, in minor units.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    refundable: Option<u64>,
     #[serde(skip)]
     retry_after_s: Option<u64>,
 }
@@ -103,6 +81,7 @@ impl Problem {
             from: None,
             event: None,
             allowed: None,
+            refundable: None,
             retry_after_s: None,
         }))
     }
@@ -166,22 +145,9 @@ impl Problem {
         self.0.retry_after_s.is_some() || self.0.status >= 500
     }
 
-    fn illegal(error: &IllegalTransition) -> Self {
-        let mut problem =
-            Self::new(StatusCode::CONFLICT, "illegal_transition", "The state does not allow this")
-                .detail(error.to_string());
-        (problem.0.from, problem.0.event) = (Some(error.from), Some(error.event));
-        problem.0.allowed = Some(error.allowed.clone());
-        problem
-    }
-
-    fn store(error: &StoreError) -> Self {
-        if error.is_transient() || matches!(error, StoreError::LeaseLost) {
-            tracing::warn!(error = chain(error), "store not available");
-            Self::unavailable("the database did not take it; nothing is lost, send the request again")
-        } else {
-            Self::bug(error)
-        }
+    fn refundable(mut self, refundable: Money) -> Self {
+        self.0.refundable = Some(refundable.minor());
+        self
     }
 }
 
@@ -224,101 +190,5 @@ impl Problem {
     /// The body.
     pub fn body(&self) -> String {
         serde_json::to_string(self).expect("a problem is plain text and numbers")
-    }
-}
-
-impl From<InvalidInput> for Problem {
-    fn from(error: InvalidInput) -> Self {
-        Self::invalid(error.field, error.problem)
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        Self::store(&error)
-    }
-}
-
-impl From<PlaceOrderError> for Problem {
-    fn from(error: PlaceOrderError) -> Self {
-        match error {
-            PlaceOrderError::Invalid(error) => error.into(),
-            PlaceOrderError::Store(error) => Self::store(&error),
-            other => Self::of_kind(other.kind(), &other),
-        }
-    }
-}
-
-impl From<AdvanceOrderError> for Problem {
-    fn from(error: AdvanceOrderError) -> Self {
-        match error {
-            AdvanceOrderError::Invalid(error) => error.into(),
-            AdvanceOrderError::Illegal(error) => Self::illegal(&error),
-            AdvanceOrderError::Store(error) => Self::store(&error),
-            other => Self::of_kind(other.kind(), &other),
-        }
-    }
-}
-
-impl From<CancelOrderError> for Problem {
-    fn from(error: CancelOrderError) -> Self {
-        match error {
-            CancelOrderError::Illegal(error) => Self::illegal(&error),
-            CancelOrderError::Store(error) => Self::store(&error),
-            CancelOrderError::PaymentUnderWay => {
-                Self::new(StatusCode::CONFLICT, "payment_under_way", "The payment cannot be ended now")
-                    .detail(error.to_string())
-            }
-            other => Self::of_kind(other.kind(), &other),
-        }
-    }
-}
-
-impl From<StartPaymentError> for Problem {
-    fn from(error: StartPaymentError) -> Self {
-        match error {
-            StartPaymentError::Illegal(error) => Self::illegal(&error),
-            StartPaymentError::Store(error) => Self::store(&error),
-            StartPaymentError::InProgress => {
-                Self::new(StatusCode::CONFLICT, "payment_in_progress", "Another request is at this payment")
-                    .detail(error.to_string())
-                    .retry_after(1)
-            }
-            StartPaymentError::Refused(rejection) => {
-                tracing::error!(
-                    code = rejection.code,
-                    message = rejection.message,
-                    "stripe refused a payment"
-                );
-                Self::new(StatusCode::BAD_GATEWAY, "payment_refused", "Stripe refused to create the payment")
-                    .detail(format!("Stripe's code: {}", rejection.code))
-            }
-            StartPaymentError::Gateway(error @ GatewayError::KeyReused { .. }) => Self::bug(&error),
-            StartPaymentError::Gateway(error) => {
-                tracing::warn!(error = chain(&error), "stripe gave no answer");
-                Self::unavailable("Stripe did not answer; the payment is recorded, send the request again")
-            }
-            other => Self::of_kind(other.kind(), &other),
-        }
-    }
-}
-
-impl Problem {
-    /// The one match over what a caller can do.
-    fn of_kind(kind: ErrorKind, error: &dyn std::error::Error) -> Self {
-        match kind {
-            ErrorKind::NotFound => Self::new(StatusCode::NOT_FOUND, "not_found", "There is no such thing")
-                .detail(error.to_string()),
-            ErrorKind::Conflict => {
-                Self::new(StatusCode::CONFLICT, "conflict", "The state does not allow this")
-                    .detail(error.to_string())
-            }
-            ErrorKind::Invalid => Self::invalid("", error.to_string()),
-            ErrorKind::Refused => {
-                Self::new(StatusCode::BAD_GATEWAY, "refused", "Stripe refused it").detail(error.to_string())
-            }
-            ErrorKind::Unavailable => Self::unavailable("not available for a moment; send the request again"),
-            ErrorKind::Bug => Self::bug(error),
-        }
     }
 }

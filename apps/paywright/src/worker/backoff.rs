@@ -8,24 +8,18 @@ use time::Duration;
 const SECONDS: [i64; 8] = [1, 5, 15, 60, 300, 900, 3_600, 10_800];
 /// How often a received event is tried: about three days, as long as Stripe itself would go on.
 const EVENT_ATTEMPTS_MAX: u32 = 30;
-/// How often an hourly call is tried. It becomes too old to be sent long before.
-const CALL_ATTEMPTS_MAX: u32 = 60;
 
 /// How long to wait after the `attempts`-th failure; `None` when it was the last one. `jitter`, 0 to 999, spreads it
 /// between 80 and 120 percent, so that jobs which failed together do not come back together.
 pub(super) fn delay(task: &Task, attempts: u32, jitter: u32) -> Option<Duration> {
-    let last = match task {
-        Task::ReadEvent(_) => EVENT_ATTEMPTS_MAX,
-        // A call is worth an attempt every hour until its key is too old to be used.
-        Task::PerformCall(_) | Task::ExpireOrder(_) => CALL_ATTEMPTS_MAX,
-    };
-    if attempts >= last {
+    // A call or a timer that is given up would leave money unexplained: it is tried every hour, whatever it takes.
+    if matches!(task, Task::ReadEvent(_)) && attempts >= EVENT_ATTEMPTS_MAX {
         return None;
     }
     let step = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX).min(SECONDS.len() - 1);
     let longest = match task {
         Task::ReadEvent(_) => i64::MAX,
-        Task::PerformCall(_) | Task::ExpireOrder(_) => 3_600,
+        Task::PerformCall(_) | Task::WatchOrder(_) => 3_600,
     };
     let millis = SECONDS[step].min(longest) * 1000;
     Some(Duration::milliseconds(millis * (800 + i64::from(jitter) * 400 / 999) / 1000))
@@ -53,11 +47,10 @@ mod tests {
         assert_eq!(delay(&task, 4, 999), Some(Duration::seconds(72)));
     }
 
-    /// A call is tried every hour for as long as its key may be used.
+    /// Covers: U-6.
     #[test]
-    fn calls_are_tried_until_they_are_too_old() {
+    fn a_call_is_never_given_up() {
         let task = Task::PerformCall(JobId::from_uuid(uuid::Uuid::nil()));
-        let waits = (1..CALL_ATTEMPTS_MAX).map(|n| delay(&task, n, 0).unwrap());
-        assert!(waits.sum::<Duration>() > paywright_domain::GatewayCall::SEND_WITHIN);
+        assert_eq!(delay(&task, 10_000, 500), Some(Duration::HOUR));
     }
 }

@@ -8,14 +8,14 @@ use futures::FutureExt as _;
 use paywright_domain::{
     Lease,
     ports::{GatewayError, Job, QueueName, StoreError, Task},
-    usecase::{CancelOrderError, ErrorKind, PerformCallError, RecordEventError},
+    usecase::{CancelOrderError, ErrorKind, PerformCallError, RecordEventError, WatchOrderError},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{http::problem::chain, wiring::App};
 
-/// How long a claim lasts beyond the deadline of a call to Stripe.
+/// How long a claim lasts beyond the longest call to Stripe.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// How long to wait for news when there is nothing to do. A hint from the database ends it early.
 const IDLE: Duration = Duration::from_millis(500);
@@ -102,14 +102,14 @@ async fn free_hands(hands: &Arc<Semaphore>) -> Vec<OwnedSemaphorePermit> {
 }
 
 fn lease(app: &App) -> time::Duration {
-    let seconds = Duration::from_secs(app.settings.stripe.deadline_seconds) + LEASE_MARGIN;
-    time::Duration::try_from(seconds).unwrap_or(time::Duration::MINUTE)
+    time::Duration::try_from(app.settings.stripe.call_longest() + LEASE_MARGIN)
+        .unwrap_or(time::Duration::MINUTE)
 }
 
 /// What a failed job comes to.
 enum Verdict {
-    /// Try again later.
-    Retry(String),
+    /// Try again later; not before so long as the gateway asks us to wait.
+    Retry(String, Option<time::Duration>),
     /// Trying again cannot help: keep it for a person.
     Bury(String),
     /// Somebody else has it.
@@ -122,13 +122,14 @@ async fn work(app: &App, job: Job) {
     let verdict = match run {
         Ok(Ok(())) => return,
         Ok(Err(verdict)) => verdict,
-        Err(_) => Verdict::Retry("panicked".to_owned()),
+        Err(_) => Verdict::Retry("panicked".to_owned(), None),
     };
     let settled = match verdict {
         Verdict::Leave => return,
         Verdict::Bury(reason) => bury(app, job.lease, &job, &reason).await,
-        Verdict::Retry(reason) => match backoff::delay(&job.task, job.attempts, jitter(app)) {
+        Verdict::Retry(reason, asked) => match backoff::delay(&job.task, job.attempts, jitter(app)) {
             Some(delay) => {
+                let delay = delay.max(asked.unwrap_or(delay));
                 tracing::warn!(job.id = %job.lease.job, attempts = job.attempts, %reason, ?delay, "job failed");
                 app.ports.queue.retry(job.lease, delay, &reason).await
             }
@@ -152,25 +153,34 @@ async fn perform(app: &App, job: &Job) -> Result<(), Verdict> {
             match (&error, error.kind()) {
                 (RecordEventError::Store(StoreError::LeaseLost), _) => Verdict::Leave,
                 (_, ErrorKind::Invalid) => Verdict::Bury(chain(&error)),
-                _ => Verdict::Retry(chain(&error)),
+                _ => retry(&error),
             }
         }),
         Task::PerformCall(_) => {
             app.perform_call.run(job.lease).await.map(drop).map_err(|error| match error {
                 PerformCallError::Store(StoreError::LeaseLost) => Verdict::Leave,
-                PerformCallError::TooOld | PerformCallError::Gateway(GatewayError::KeyReused { .. }) => {
-                    Verdict::Bury(chain(&error))
-                }
-                error => Verdict::Retry(chain(&error)),
+                PerformCallError::Gateway(GatewayError::KeyReused { .. }) => Verdict::Bury(chain(&error)),
+                error => retry(&error),
             })
         }
-        Task::ExpireOrder(order) => {
-            app.cancel_order.expire(job.lease, *order).await.map_err(|error| match error {
-                CancelOrderError::Store(StoreError::LeaseLost) => Verdict::Leave,
-                error => Verdict::Retry(chain(&error)),
+        Task::WatchOrder(order) => {
+            app.watch_order.run(job.lease, *order).await.map_err(|error| match error {
+                WatchOrderError::Store(StoreError::LeaseLost)
+                | WatchOrderError::Cancel(CancelOrderError::Store(StoreError::LeaseLost)) => Verdict::Leave,
+                error => retry(&error),
             })
         }
     }
+}
+
+/// Try again later, when the gateway asks for it if it does.
+fn retry(error: &(dyn std::error::Error + 'static)) -> Verdict {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let asked = causes.find_map(|error| match error.downcast_ref::<GatewayError>() {
+        Some(GatewayError::NotDone { after, .. }) => after.map(time::Duration::try_from),
+        Some(_) | None => None,
+    });
+    Verdict::Retry(chain(error), asked.and_then(Result::ok))
 }
 
 /// A number from 0 to 999.
@@ -178,4 +188,25 @@ fn jitter(app: &App) -> u32 {
     let mut bytes = [0; 4];
     app.ports.entropy.fill(&mut bytes);
     u32::from_le_bytes(bytes) % 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use paywright_domain::usecase::PerformCallError;
+
+    use super::*;
+
+    /// Covers: fault 11.
+    #[test]
+    fn the_gateways_wish_to_wait_is_heard() {
+        let limited = |after| GatewayError::NotDone { after, source: "429".into() };
+        let wait = |error: PerformCallError| match retry(&error) {
+            Verdict::Retry(_, asked) => asked,
+            Verdict::Bury(_) | Verdict::Leave => unreachable!("it is to be tried again"),
+        };
+        let minute = Some(Duration::from_secs(60));
+        assert_eq!(wait(PerformCallError::Gateway(limited(minute))), Some(time::Duration::MINUTE));
+        assert_eq!(wait(PerformCallError::Gateway(limited(None))), None);
+        assert_eq!(wait(PerformCallError::Gateway(GatewayError::Unknown("reset".into()))), None);
+    }
 }

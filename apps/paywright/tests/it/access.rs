@@ -1,5 +1,6 @@
 //! Who may do what, and what nobody is told.
 
+use paywright_app::http::auth::SCOPES;
 use paywright_domain::Mode;
 use paywright_postgres::ApiKeys;
 use secrecy::ExposeSecret as _;
@@ -22,9 +23,35 @@ fn routes() -> Vec<(&'static str, String, &'static str)> {
         ("GET", format!("/v1/orders/{NOBODYS}"), "orders:read"),
         ("GET", format!("/v1/orders/{NOBODYS}/timeline"), "orders:read"),
     ];
-    for command in ["checkout-session", "payment-intent", "cancel", "fulfillment", "ship", "complete"] {
+    for command in [
+        "checkout-session",
+        "payment-intent",
+        "cancel",
+        "fulfillment",
+        "fulfillment/failed",
+        "ship",
+        "complete",
+    ] {
         routes.push(("POST", format!("/v1/orders/{NOBODYS}/{command}"), "orders:write"));
     }
+    let payment = "/v1/payments/pay_00000000000000000000000000";
+    routes.push(("GET", payment.to_owned(), "orders:read"));
+    for command in ["capture", "void", "sync"] {
+        routes.push(("POST", format!("{payment}/{command}"), "payments:write"));
+    }
+    routes.push(("POST", "/v1/refunds".to_owned(), "refunds:write"));
+    routes.push(("GET", "/v1/refunds".to_owned(), "refunds:read"));
+    routes.push(("GET", "/v1/refunds/ref_00000000000000000000000000".to_owned(), "refunds:read"));
+    let dispute = "/v1/disputes/dis_00000000000000000000000000";
+    routes.push(("GET", "/v1/disputes".to_owned(), "disputes:read"));
+    routes.push(("GET", dispute.to_owned(), "disputes:read"));
+    for command in ["evidence", "submit", "accept"] {
+        routes.push(("POST", format!("{dispute}/{command}"), "disputes:write"));
+    }
+    routes.push(("GET", "/v1/breaks".to_owned(), "breaks:read"));
+    routes.push(("POST", "/v1/breaks/brk_00000000000000000000000000/resolve".to_owned(), "breaks:write"));
+    routes.push(("GET", format!("/v1/reports/orders/{NOBODYS}"), "reports:read"));
+    routes.push(("GET", "/v1/reports/days/2026-11-21".to_owned(), "reports:read"));
     routes
 }
 
@@ -91,7 +118,7 @@ async fn without_a_good_key_every_route_is_closed_whatever_the_body() {
 async fn a_key_may_do_what_its_scopes_say_and_nothing_else() {
     let app = TestApp::start().await;
     let keys = ApiKeys::new(&app.app.store);
-    let scopes = ["orders:read", "orders:write", "products:read", "products:write", "*"];
+    let scopes = SCOPES.map(|(scope, _)| scope);
     let before = app.stored().await;
     for (seed, scope) in (10..).zip(scopes) {
         let (_, key) = keys.create(scope, Mode::Test, &[scope.to_owned()], [seed; 32]).await.unwrap();
@@ -118,11 +145,16 @@ async fn a_key_may_do_what_its_scopes_say_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_belongs_to_the_other_mode_is_as_unknown_as_what_never_was() {
     let app = TestApp::start().await;
-    let (order, product) = (app.order().await, app.product(500, "usd").await);
+    let (order, product) = (app.paid_order().await, app.product(500, "usd").await);
     let shown = app.show(&order).await;
+    let payment = text(&shown["payments"][0]["id"]);
+    let refund = text(&app.refund(&payment, 500).await.ok()["id"]);
+    app.until_fee(&payment).await;
+    app.quiet().await;
     let (customer, page) = (text(&shown["customer"]), text(&shown["checkout_url"]));
     for sql in [
-        "UPDATE orders SET mode = 'live' WHERE $1 <> ''",
+        "WITH one AS (UPDATE orders SET mode = 'live'), two AS (UPDATE payments SET mode = 'live')
+            UPDATE refunds SET mode = 'live' WHERE $1 <> ''",
         "UPDATE products SET mode = 'live' WHERE $1 <> ''",
         "UPDATE customers SET mode = 'live' WHERE $1 <> ''",
     ] {
@@ -131,16 +163,24 @@ async fn what_belongs_to_the_other_mode_is_as_unknown_as_what_never_was() {
     let before = app.stored().await;
     for (method, path, _) in routes().into_iter().filter(|(_, path, _)| path.contains("_0000")) {
         let ours = path.replace(NOBODYS, &order).replace("prod_00000000000000000000000000", &product);
+        let ours = ours.replace("pay_00000000000000000000000000", &payment);
+        let ours = ours.replace("ref_00000000000000000000000000", &refund);
         let mut answers = Vec::new();
         for path in [path, ours] {
-            let body = if path.ends_with("/ship") { json!({"carrier": "DHL"}) } else { json!({}) };
+            let body = match path.rsplit('/').next().unwrap() {
+                "ship" => json!({"carrier": "DHL"}),
+                "failed" | "resolve" => json!({"reason": "out of stock"}),
+                "evidence" => json!({"evidence": {}}),
+                _ => json!({}),
+            };
             let reply = app.send(app.request(method, &path).json(&body)).await;
             assert_eq!(reply.refused(&path), (404, "not_found".to_owned()), "{method} {path}");
             answers.push(reply.text);
         }
         assert_eq!(answers[0], answers[1], "{method}");
     }
-    for list in ["orders", "products"] {
+    assert_eq!(app.refund(&payment, 500).await.field("refund"), "payment");
+    for list in ["orders", "products", "refunds"] {
         assert_eq!(app.get(&format!("/v1/{list}")).await.ok()["data"], json!([]));
     }
     for (path, method) in

@@ -7,8 +7,8 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::support::{KEY, Reply, TestApp, read_all, text};
 
-/// Every route that takes a JSON body, with a body that it would take. `{id}` is an order, or a product.
-const BODIES: [(&str, &str, &str); 9] = [
+/// Every route that takes a JSON body, with a body that it would take.
+const BODIES: [(&str, &str, &str); 14] = [
     ("POST", "/v1/products", r#"{"name": "Tea", "unit_amount": 500, "currency": "usd"}"#),
     ("PATCH", "/v1/products/{product}", r#"{"name": "Other"}"#),
     ("POST", "/v1/orders", r#"{"currency": "usd", "items": [{"product": "{product}", "quantity": 1}]}"#),
@@ -18,6 +18,11 @@ const BODIES: [(&str, &str, &str); 9] = [
     ("POST", "/v1/orders/{paid}/fulfillment", "{}"),
     ("POST", "/v1/orders/{started}/ship", r#"{"carrier": "DHL"}"#),
     ("POST", "/v1/orders/{started}/complete", "{}"),
+    ("POST", "/v1/orders/{paid}/fulfillment/failed", r#"{"reason": "out of stock"}"#),
+    ("POST", "/v1/payments/{held}/capture", "{}"),
+    ("POST", "/v1/payments/{held}/void", "{}"),
+    ("POST", "/v1/payments/{held}/sync", "{}"),
+    ("POST", "/v1/refunds", r#"{"payment": "{captured}", "reason": "goodwill"}"#),
 ];
 
 /// A program with one order in each state that a command asks for: whatever is refused is refused for its input.
@@ -27,6 +32,8 @@ struct World {
     order: String,
     paid: String,
     started: String,
+    held: String,
+    captured: String,
     before: String,
 }
 
@@ -36,14 +43,20 @@ impl World {
         let (product, order) = (app.product(500, "usd").await, app.order().await);
         let (paid, started) = (app.paid_order().await, app.paid_order().await);
         app.command(&started, "fulfillment", json!({})).await.ok();
+        let (_, held) = app.authorized().await;
+        let captured = text(&app.show(&paid).await["payments"][0]["id"]);
+        // What Stripe kept is told last.
+        app.until_fee(&captured).await;
+        app.until_fee(&text(&app.show(&started).await["payments"][0]["id"])).await;
         app.quiet().await;
         let before = app.stored().await;
-        Self { app, product, order, paid, started, before }
+        Self { app, product, order, paid, started, held, captured, before }
     }
 
     fn fill(&self, template: &str) -> String {
         let filled = template.replace("{product}", &self.product).replace("{order}", &self.order);
-        filled.replace("{paid}", &self.paid).replace("{started}", &self.started)
+        let filled = filled.replace("{paid}", &self.paid).replace("{started}", &self.started);
+        filled.replace("{held}", &self.held).replace("{captured}", &self.captured)
     }
 
     async fn send(&self, method: &str, path: &str, content_type: &str, body: Vec<u8>) -> Reply {
@@ -306,7 +319,15 @@ async fn a_command_with_a_wrong_field_is_refused_by_the_fields_name() {
         wrong.push((page, json!({"success_url": url}), "success_url"));
         wrong.push((page, json!({"cancel_url": url}), "cancel_url"));
     }
-    for reason in [json!(1), json!(""), json!("expired"), json!("Duplicate"), json!("a\0"), json!({})] {
+    for reason in [
+        json!(1),
+        json!(""),
+        json!("expired"),
+        json!("fulfillment_failed"),
+        json!("Duplicate"),
+        json!("a\0"),
+        json!({}),
+    ] {
         wrong.push((cancel, json!({"reason": reason}), "reason"));
     }
     wrong.extend(wrong_texts(100).into_iter().map(|text| (ship, json!({"carrier": text}), "carrier")));
@@ -316,10 +337,15 @@ async fn a_command_with_a_wrong_field_is_refused_by_the_fields_name() {
             .map(|text| (ship, json!({"carrier": "DHL", "tracking": text}), "tracking")),
     );
     wrong.push((ship, json!({}), "carrier"));
+    let failed = "{paid}/fulfillment/failed";
+    wrong.extend(wrong_texts(500).into_iter().map(|text| (failed, json!({"reason": text}), "reason")));
+    wrong.push((failed, json!({}), "reason"));
+    // Only reserved money is taken in part.
+    wrong.push(("{paid}/fulfillment", json!({"amount": 100}), "amount"));
     for (_, path, body) in BODIES {
         let Some(command) = path.strip_prefix("/v1/orders/") else { continue };
         for field in
-            ["amount", "currency", "state", "status", "refund", "payment_method", "customer", "order"]
+            ["amount_total", "currency", "state", "status", "refund", "payment_method", "customer", "order"]
         {
             let base: Value = serde_json::from_str(body).unwrap();
             wrong.push((command, with(&base, field, json!(1)), field));
@@ -361,6 +387,62 @@ fn malformed(good: &str) -> Vec<(&'static str, Vec<u8>, u16, &'static str)> {
         ("null", b"null".to_vec(), 422, "invalid_request"),
         ("true", b"true".to_vec(), 422, "invalid_request"),
     ]
+}
+
+/// Covers: fault 108, fault 111, R-1.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_or_a_capture_with_a_wrong_field_is_refused_by_the_fields_name() {
+    let world = World::new().await;
+    let good = json!({"payment": world.captured, "reason": "goodwill"});
+    let no_amounts = [
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!(1.0),
+        json!("1"),
+        json!(1e30),
+        json!(i64::MAX as u64 + 1),
+        json!(u64::MAX),
+        json!([]),
+        json!({"amount": 1}),
+        json!(true),
+    ];
+    let mut wrong: Vec<(String, Value, &str)> = Vec::new();
+    let mut refund = |field: &'static str, value: Value| {
+        wrong.push(("/v1/refunds".to_owned(), with(&good, field, value), field));
+    };
+    for amount in &no_amounts {
+        refund("amount", amount.clone());
+    }
+    for amount in [json!(-1), json!(1.5), json!("1"), json!(1e30), json!([])] {
+        refund("expected_refundable", amount);
+    }
+    for reason in ["", "late_payment", "surplus_payment", "Goodwill", "expired", "a\0"] {
+        refund("reason", json!(reason));
+    }
+    for note in wrong_texts(500) {
+        refund("note", note);
+    }
+    let paid = world.paid.clone();
+    for payment in ["", "x", "pay_00000000000000000000000000", &paid, "pay_8zzzzzzzzzzzzzzzzzzzzzzzzz"] {
+        refund("payment", json!(payment));
+    }
+    for field in ["currency", "order", "state", "id", "charge", "metadata"] {
+        refund(field, json!("x"));
+    }
+    wrong.push(("/v1/refunds".to_owned(), json!({"payment": world.captured}), "reason"));
+    wrong.push(("/v1/refunds".to_owned(), json!({"reason": "goodwill"}), "payment"));
+    let capture = format!("/v1/payments/{}/capture", world.held);
+    // One more than is reserved.
+    for amount in no_amounts.into_iter().chain([json!(3999), json!(i64::MAX)]) {
+        wrong.push((capture.clone(), json!({"amount": amount}), "amount"));
+    }
+    for (path, body, field) in wrong {
+        let what = format!("{path} {:.200}", body.to_string());
+        let reply = world.json("POST", &path, &body.to_string()).await;
+        assert_eq!(reply.field(&what), field, "{what}: {}", reply.text);
+    }
+    world.untouched().await;
 }
 
 /// Covers: fault 118.
@@ -505,7 +587,7 @@ async fn an_id_that_is_none_of_ours_is_not_found_and_all_look_alike() {
     for id in &ids {
         let orders = BODIES.iter().filter(|(_, path, _)| path.starts_with("/v1/orders/"));
         let mut routes: Vec<_> =
-            orders.map(|(method, path, body)| (*method, path.rsplit('/').next().unwrap(), *body)).collect();
+            orders.map(|(method, path, body)| (*method, path.split_once("}/").unwrap().1, *body)).collect();
         routes.extend([("GET", "timeline", ""), ("GET", "", "")]);
         let mut answers = Vec::new();
         for (method, command, body) in routes {
@@ -516,6 +598,14 @@ async fn an_id_that_is_none_of_ours_is_not_found_and_all_look_alike() {
         }
         answers.dedup();
         assert_eq!(answers.len(), 1, "{answers:#?}");
+        let payment = id.replace("pay_", "ord_");
+        for command in ["", "/capture", "/void", "/sync"] {
+            let (method, path) = if command.is_empty() { ("GET", "") } else { ("POST", command) };
+            let reply = world.json(method, &format!("/v1/payments/{payment}{path}"), "").await;
+            assert_eq!(reply.refused(id), (404, "not_found".to_owned()), "{payment:.100}{path}");
+        }
+        let reply = world.json("GET", &format!("/v1/refunds/{id}"), "").await;
+        assert_eq!(reply.refused(id), (404, "not_found".to_owned()), "{id:.100}");
         let product = id.replace(&world.product, &world.order);
         for (method, body) in [("GET", ""), ("PATCH", r#"{"name": "x"}"#)] {
             let reply = world.json(method, &format!("/v1/products/{product}"), body).await;
@@ -557,7 +647,7 @@ async fn an_id_that_is_none_of_ours_is_not_found_and_all_look_alike() {
 async fn a_wrong_query_is_refused_by_the_parameters_name() {
     let world = World::new().await;
     let mut wrong = Vec::new();
-    for list in ["orders", "products"] {
+    for list in ["orders", "products", "refunds"] {
         for limit in
             ["", "0", "101", "-1", "abc", "1.5", "99999999999999999999", "%00", "1%20OR%201%3D1", "%D9%A1"]
         {
@@ -591,6 +681,9 @@ async fn a_wrong_query_is_refused_by_the_parameters_name() {
         ] {
             wrong.push(("orders", format!("{name}={time}"), field));
         }
+    }
+    for payment in ["", "x", "ref_00000000000000000000000000", "%27"] {
+        wrong.push(("refunds", format!("payment={payment}"), "payment"));
     }
     for (list, query, field) in wrong {
         let reply = world.app.get(&format!("/v1/{list}?{query}")).await;
@@ -629,8 +722,11 @@ async fn a_wrong_method_is_refused_and_the_right_ones_are_named() {
     routes[0].1 = "GET, POST";
     routes[1].1 = "GET, PATCH";
     routes[2].1 = "GET, POST";
+    routes.last_mut().unwrap().1 = "GET, POST";
     for (path, allowed) in [
         ("/v1/config", "GET"),
+        ("/v1/payments/{held}", "GET"),
+        ("/v1/refunds/x", "GET"),
         ("/v1/orders/{order}", "GET"),
         ("/v1/orders/{order}/timeline", "GET"),
         ("/webhooks/stripe", "POST"),

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
-use crate::support::{KEY, Reply, TestApp, text};
+use crate::support::{KEY, Reply, TestApp, VISA, text};
 
 /// Asserts that `again` is `first` to the letter, told anew.
 fn replayed(first: &Reply, again: &Reply) {
@@ -28,15 +28,23 @@ async fn stored(app: &TestApp) -> String {
     stored.rsplit_once(' ').unwrap().0.to_owned()
 }
 
-/// Covers: fault 104, fault 105, I17, I30.
+/// Covers: fault 104, fault 105, I17, I30, T-10.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_request_under_the_same_key_gives_the_same_answer_on_every_route() {
     let app = TestApp::start().await;
     let (product, order, other) = (app.product(1999, "usd").await, app.order().await, app.order().await);
     let (paid, digital) = (app.paid_order().await, app.paid_order().await);
     app.command(&digital, "fulfillment", json!({})).await.ok();
+    let (_, held) = app.authorized().await;
+    let (_, released) = app.authorized().await;
+    let (cancelled, captured) = app.paid_by(VISA).await;
+    let failed = app.paid_order().await;
+    for order in [&paid, &digital, &cancelled, &failed] {
+        app.until_fee(&text(&app.show(order).await["payments"][0]["id"])).await;
+    }
     app.quiet().await;
     let at = |order: &str, command: &str| format!("/v1/orders/{order}/{command}");
+    let on = |payment: &str, command: &str| format!("/v1/payments/{payment}/{command}");
     let items = json!([{"product": product, "quantity": 2}]);
     let requests = [
         ("/v1/products".to_owned(), json!({"name": "Tea", "unit_amount": 500, "currency": "usd"}), 201),
@@ -51,10 +59,19 @@ async fn the_same_request_under_the_same_key_gives_the_same_answer_on_every_rout
         (at(&paid, "fulfillment"), json!({}), 200),
         (at(&paid, "ship"), json!({"carrier": "DHL"}), 200),
         (at(&digital, "complete"), json!({}), 200),
+        ("/v1/refunds".to_owned(), json!({"payment": captured, "amount": 500, "reason": "goodwill"}), 201),
+        (on(&captured, "sync"), json!({}), 200),
+        (at(&cancelled, "cancel"), json!({}), 200),
+        (at(&failed, "fulfillment/failed"), json!({"reason": "out of stock"}), 200),
+        (on(&held, "capture"), json!({"amount": 1000}), 200),
+        (on(&released, "void"), json!({}), 200),
+        ("/v1/refunds".to_owned(), json!({"payment": captured, "amount": 5000, "reason": "goodwill"}), 409),
+        (on(&released, "capture"), json!({}), 409),
         // Refusals by the state are answers too.
         (at(&paid, "fulfillment"), json!({}), 409),
         (at("ord_00000000000000000000000000", "complete"), json!({}), 404),
     ];
+    let another = TestApp::over(&app).await;
     for (index, (path, body, status)) in requests.iter().enumerate() {
         let key = format!("key {index}");
         let first = app.post_with_key(path, &key, body.clone()).await;
@@ -63,6 +80,8 @@ async fn the_same_request_under_the_same_key_gives_the_same_answer_on_every_rout
         let before = stored(&app).await;
         replayed(&first, &app.post_with_key(path, &key, body.clone()).await);
         assert_eq!(stored(&app).await, before, "{path} was done twice");
+        // So does one after the program has been restarted.
+        replayed(&first, &another.post_with_key(path, &key, body.clone()).await);
         for other in [json!({"zzz": 1}), json!({"carrier": "UPS"})] {
             let refused = app.post_with_key(path, &key, other).await;
             assert_eq!(refused.refused(path).0, 422, "{path}");
@@ -84,6 +103,84 @@ async fn the_same_request_under_the_same_key_gives_the_same_answer_on_every_rout
         "another order"
     );
     assert_eq!(stored(&app).await, before);
+    another.stop().await;
+    app.stop().await;
+}
+
+/// Covers: fault 107, I17, T-10. The first run is slower than anybody thought.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_after_the_lock_ran_out_makes_the_same_refund_and_not_another() {
+    let app = TestApp::start().await;
+    let (order, payment) = app.paid_by(VISA).await;
+    let body = json!({"payment": payment, "amount": 700, "reason": "goodwill"});
+    app.faults(json!({"fault": "delay", "delay": "3s", "method": "POST", "path": "/v1/refunds"})).await;
+    let repeat = async {
+        let begun = "SELECT count(*) FROM refunds";
+        while app.count(begun).await == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let early = app.post_with_key("/v1/refunds", "slow", body.clone()).await;
+        assert_eq!(early.problem(), (409, "idempotency_key_in_use".to_owned()));
+        assert!(early.header("retry-after").is_some());
+        app.by_hand("UPDATE idempotency_keys SET locked_until = now() WHERE key = $1", "slow").await;
+        app.post_with_key("/v1/refunds", "slow", body.clone()).await
+    };
+    let (first, second) = tokio::join!(app.post_with_key("/v1/refunds", "slow", body.clone()), repeat);
+    assert_eq!((first.status, second.status), (201, 201), "{} {}", first.text, second.text);
+    assert_eq!(first.json()["id"], second.json()["id"]);
+    let third = app.post_with_key("/v1/refunds", "slow", body).await;
+    assert_eq!(third.header("idempotent-replayed"), Some("true"));
+    assert!([&first.text, &second.text].contains(&&third.text), "{}", third.text);
+    app.no_faults().await;
+    app.until_that(&order, |shown| shown["refunds"][0]["state"] == "succeeded").await;
+    assert_eq!(app.refunds_at_stripe(&payment).await.len(), 1);
+    assert_eq!(app.show(&order).await["amount_refunded"], 700);
+    app.stop().await;
+}
+
+/// Covers: fault 100, I17, T-10.
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_parallel_refunds_or_captures_under_one_key_move_money_once() {
+    let app = TestApp::start().await;
+    let (order, payment) = app.paid_by(VISA).await;
+    let body = json!({"payment": payment, "amount": 700, "reason": "goodwill"});
+    let replies = join_all((0..20).map(|_| app.post_with_key("/v1/refunds", "click", body.clone()))).await;
+    let made: Vec<_> = replies.iter().filter(|reply| reply.status == 201).collect();
+    for reply in replies.iter().filter(|reply| reply.status != 201) {
+        assert_eq!(reply.problem(), (409, "idempotency_key_in_use".to_owned()));
+    }
+    assert!(!made.is_empty() && made.iter().all(|reply| reply.text == made[0].text));
+    assert_eq!(app.refunds_at_stripe(&payment).await.len(), 1);
+    assert_eq!(app.show(&order).await["amount_refunded"], 700);
+    let (order, held) = app.authorized().await;
+    let path = format!("/v1/payments/{held}/capture");
+    let part = json!({"amount": 700});
+    let replies = join_all((0..20).map(|_| app.post_with_key(&path, "take", part.clone()))).await;
+    assert!(replies.iter().all(|reply| [200, 409].contains(&reply.status)), "{replies:#?}");
+    assert_eq!(app.show(&order).await["amount_captured"], 700);
+    app.stop().await;
+}
+
+/// Covers: I17 (how long an answer is kept).
+#[tokio::test(flavor = "multi_thread")]
+async fn after_three_days_an_answer_is_forgotten_and_not_before() {
+    let app = TestApp::start().await;
+    let body = json!({"name": "Tea", "unit_amount": 500, "currency": "usd"});
+    let first = app.post_with_key("/v1/products", "old", body.clone()).await;
+    let aged = async |hours: &str| {
+        let sql = "UPDATE idempotency_keys SET created_at = now() - $1::int * interval '1 hour'";
+        app.by_hand(sql, hours).await;
+        // A program that begins tidies up.
+        let other = TestApp::over(&app).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        other.stop().await;
+    };
+    aged("71").await;
+    replayed(&first, &app.post_with_key("/v1/products", "old", body.clone()).await);
+    aged("73").await;
+    let anew = app.post_with_key("/v1/products", "old", body).await;
+    assert_eq!((anew.status, anew.header("idempotent-replayed")), (201, None));
+    assert_ne!(anew.json()["id"], first.json()["id"]);
     app.stop().await;
 }
 

@@ -458,7 +458,7 @@ impl Stage {
         })
         .await;
         until("nothing left to do", async || {
-            let left = "SELECT count(*) FROM jobs WHERE state <> 'done' AND kind <> 'expire_order'";
+            let left = "SELECT count(*) FROM jobs WHERE state <> 'done' AND kind <> 'watch_order'";
             let left: i64 = sqlx::query_scalar(left).fetch_one(self.store.pool()).await.ok()?;
             (left == 0).then_some(())
         })

@@ -134,14 +134,18 @@ fn every_code_is_in_the_catalogue() {
         include_str!("../../src/http/body.rs"),
         include_str!("../../src/http/idempotent.rs"),
         include_str!("../../src/http/problem.rs"),
+        include_str!("../../src/http/problem/errors.rs"),
         include_str!("../../src/http/routes/orders.rs"),
+        include_str!("../../src/http/routes/order_commands.rs"),
+        include_str!("../../src/http/routes/order_payments.rs"),
+        include_str!("../../src/http/routes/refunds.rs"),
         include_str!("../../src/http/routes/payments.rs"),
         include_str!("../../src/http/routes/products.rs"),
         include_str!("../../src/http/routes/health.rs"),
         include_str!("../../src/http/routes/webhook.rs"),
     ];
-    // What these two kinds of error would answer, no route of the API has.
-    let unreachable = ["conflict", "refused"];
+    // What these kinds of error would answer, no route of the API has.
+    let unreachable = ["conflict", "outdated", "refused"];
     let mut seen = BTreeSet::new();
     for call in
         sources.iter().flat_map(|source| source.split("::new(").chain(source.split("bad_request(")).skip(1))
@@ -188,7 +192,7 @@ fn fits(schema: &Value, value: &Value) -> bool {
 }
 
 /// Every property that an answer has must be described: schemas of answers alone would let any other pass.
-fn nothing_undescribed(name: &str, value: &Value) {
+pub(crate) fn nothing_undescribed(name: &str, value: &Value) {
     let schema = &document()["components"]["schemas"][name];
     let (described, required) = (schema["properties"].as_object().unwrap(), schema["required"].as_array());
     let keys: BTreeSet<_> = value.as_object().unwrap().keys().collect();
@@ -196,11 +200,11 @@ fn nothing_undescribed(name: &str, value: &Value) {
     assert_eq!(required.unwrap().len(), described.len(), "{name}: an answer has all of its fields");
 }
 
-struct Judge<'a>(&'a TestApp);
+pub(crate) struct Judge<'a>(pub(crate) &'a TestApp);
 
 impl Judge<'_> {
     /// Sends a request and holds the answer to what the description says of it.
-    async fn send(&self, method: &str, route: &str, id: &str, body: Option<Value>) -> Reply {
+    pub(crate) async fn send(&self, method: &str, route: &str, id: &str, body: Option<Value>) -> Reply {
         let url = route.replace("{id}", id);
         let (path, _) = route.split_once('?').unwrap_or((route, ""));
         let operation = &document()["paths"][path][method];
@@ -282,6 +286,56 @@ async fn what_the_server_answers_is_what_the_description_says() {
     app.stop().await;
 }
 
+/// Reserved money, and money that goes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_answered_about_holds_and_refunds_is_what_the_description_says() {
+    let app = TestApp::start().await;
+    let judge = Judge(&app);
+    let (_, first) = app.authorized().await;
+    let part = Some(json!({"amount": 1000}));
+    let captured = judge.send("post", "/v1/payments/{id}/capture", &first, part).await.ok();
+    nothing_undescribed("Payment", &captured);
+    app.until_fee(&first).await;
+    let synced = judge.send("post", "/v1/payments/{id}/sync", &first, None).await.ok();
+    nothing_undescribed("Fee", &synced["fee"]);
+    let (order, second) = app.authorized().await;
+    judge.send("post", "/v1/payments/{id}/void", &second, Some(json!({}))).await.ok();
+    judge.send("post", "/v1/payments/{id}/void", &second, None).await.refused("void");
+    judge.send("post", "/v1/payments/{id}/capture", &second, None).await.refused("capture");
+    app.until(&order, "pending").await;
+    let (third, _) = app.authorized().await;
+    let whole = Some(json!({"amount": 3998}));
+    judge.send("post", "/v1/orders/{id}/fulfillment", &third, whole).await.ok();
+    let why = Some(json!({"reason": "out of stock"}));
+    judge.send("post", "/v1/orders/{id}/fulfillment/failed", &third, why).await.ok();
+
+    let give = |more: Value| {
+        let mut refund = json!({"payment": first, "reason": "goodwill"});
+        refund.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Some(refund)
+    };
+    let body = give(json!({"amount": 300, "note": "sorry", "expected_refundable": 1000}));
+    let refund = judge.send("post", "/v1/refunds", "", body).await.ok();
+    nothing_undescribed("Refund", &refund);
+    judge.send("get", "/v1/refunds/{id}", &text(&refund["id"]), None).await.ok();
+    judge.send("get", &format!("/v1/refunds?payment={first}&limit=1"), "", None).await.ok();
+    for (more, status, code) in [
+        (json!({"amount": 800}), 409, "refund_exceeds_refundable"),
+        (json!({"amount": 1, "expected_refundable": 999}), 412, "refundable_changed"),
+        (json!({"payment": second}), 409, "payment_not_captured"),
+        (json!({"payment": "pay_00000000000000000000000000"}), 422, "invalid_request"),
+        (json!({"reason": "late_payment"}), 422, "invalid_request"),
+    ] {
+        let refused = judge.send("post", "/v1/refunds", "", give(more)).await;
+        assert_eq!(refused.problem(), (status, code.to_owned()));
+        let tells = ["refund_exceeds_refundable", "refundable_changed"].contains(&code);
+        assert_eq!(refused.json()["refundable"], if tells { json!(700) } else { Value::Null });
+    }
+    let unknown = judge.send("get", "/v1/refunds/{id}", "ref_00000000000000000000000000", None).await;
+    assert_eq!(unknown.problem(), (404, "not_found".to_owned()));
+    app.stop().await;
+}
+
 /// Errors too are as described, by route and status.
 async fn refusals(judge: &Judge<'_>, done: &str) {
     let nobody = "ord_00000000000000000000000000";
@@ -314,6 +368,10 @@ fn requests_are_described_as_strictly_as_they_are_read() {
         "NewItem",
         "NewCheckoutSession",
         "NewCancellation",
+        "NewFulfillment",
+        "FailedFulfillment",
+        "NewCapture",
+        "NewRefund",
         "Empty",
     ];
     for name in requests.into_iter().chain(["NewShipment"]) {
@@ -334,6 +392,23 @@ fn requests_are_described_as_strictly_as_they_are_read() {
     for wrong in [json!({"currency": "USD", "items": [item]}), json!({"currency": "usd"})] {
         assert!(!fits(&named("NewOrder"), &wrong), "{wrong}");
     }
+    let refund = &schemas["NewRefund"]["example"];
+    for (field, wrong) in [
+        ("amount", json!(0)),
+        ("amount", json!(-1)),
+        ("amount", json!(1.5)),
+        ("amount", json!("1")),
+        ("expected_refundable", json!(-1)),
+        ("reason", json!("late_payment")),
+        ("reason", json!("")),
+        ("note", json!("")),
+        ("payment", json!("ord_1")),
+    ] {
+        let mut refund = refund.clone();
+        refund[field] = wrong;
+        assert!(!fits(&named("NewRefund"), &refund), "{refund}");
+    }
+    assert_eq!(schemas["NewRefund"]["required"], json!(["payment", "reason"]));
     assert_eq!(schemas["NewProduct"]["required"], json!(["name", "unit_amount", "currency"]));
     assert_eq!(schemas["NewOrder"]["required"], json!(["currency", "items"]));
     for (key, value, fine) in [("a", "b", true), ("paywright_x", "b", false), ("a[b]", "c", false)] {

@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{DECLINED, Reply, THREE_D_SECURE, TestApp, VISA, text};
+use crate::support::{DECLINED, INSUFFICIENT_FUNDS, Reply, THREE_D_SECURE, TestApp, VISA, text};
 
+/// Refunds are pending at first.
+const PENDING_REFUND: &str = "4000000000007726";
+const STOLEN: &str = "4000000000009979";
 const CANARY: &str = "\"'><script>alert('canary')</script><img src=x onerror=alert(1)>{{7*7}}";
 
 /// An order's page.
@@ -139,6 +142,65 @@ async fn the_page_says_how_the_order_stands_at_each_step() {
     for late in [&page, &cancelled] {
         let reply = late.pay().await;
         assert_eq!((reply.status, reply.header("location")), (303, late.url.strip_prefix(&app.url)));
+    }
+    app.stop().await;
+}
+
+/// Covers: R-8.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_says_what_is_reserved_and_what_goes_back() {
+    let app = TestApp::start().await;
+    let (order, payment) = app.authorized().await;
+    let page = Page::of(&app, order).await;
+    page.stands("authorized", "Your payment is reserved", false, false).await;
+    assert!(page.html().await.contains("Nothing was taken yet."));
+    app.on_payment(&payment, "void", json!({})).await.ok();
+    page.stands("unpaid", "Not paid yet", true, false).await;
+
+    let (order, payment) = app.paid_by(PENDING_REFUND).await;
+    let page = Page::of(&app, order).await;
+    let before = text(&page.state().await["tag"]);
+    let refund = app.refund(&payment, 500).await.ok();
+    page.stands("paid", "Paid, thank you", false, true).await;
+    assert_ne!(page.state().await["tag"], before);
+    assert!(page.html().await.contains("5.00 USD is on its way back to you."));
+    let name = text(&refund["gateway_refund"]);
+    app.at_stripe(&format!("refunds/{name}/settle"), json!({})).await.ok();
+    app.until_that(&page.order, |shown| shown["refunds"][0]["state"] == "succeeded").await;
+    assert!(page.html().await.contains("5.00 USD was sent back to you;"));
+    app.command(&page.order, "cancel", json!({})).await.ok();
+    page.stands("cancelled", "Cancelled", false, false).await;
+    assert!(
+        page.html().await.contains("34.98 USD is on its way back to you. 5.00 USD was sent back to you;")
+    );
+    let rest = text(&app.show(&page.order).await["refunds"][1]["gateway_refund"]);
+    app.at_stripe(&format!("refunds/{rest}/settle"), json!({})).await.ok();
+    app.until(&page.order, "refunded").await;
+    page.stands("refunded", "Refunded", false, true).await;
+    app.stop().await;
+}
+
+/// What a thief must not learn, and what a customer should do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decline_is_told_in_words_for_customers() {
+    let app = TestApp::start().await;
+    let page = Page::new(&app).await;
+    let intent = app.intent(&page.order).await;
+    for (declines, card, words) in [
+        (1, STOLEN, "Your card was declined. Please use another card. Nothing was charged."),
+        (2, INSUFFICIENT_FUNDS, "Your card has insufficient funds. Nothing was charged."),
+    ] {
+        app.pay_intent(&intent, card).await;
+        let told = |shown: &Value| shown["payments"][0]["declines"].as_array().unwrap().len() == declines;
+        let shown = app.until_that(&page.order, told).await;
+        let html = page.html().await;
+        assert!(html.contains(words), "{html}");
+        assert!(!html.contains("stolen"), "{html}");
+        // The merchant sees more.
+        let advice = &shown["payments"][0]["declines"][0]["advice"];
+        assert_eq!(advice, "do_not_try_again", "{shown:#}");
+        // Stripe's clock counts seconds, and the last one counts.
+        tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     }
     app.stop().await;
 }

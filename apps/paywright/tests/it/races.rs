@@ -53,7 +53,17 @@ async fn agrees_with_stripe(app: &TestApp, order: &str) -> bool {
         assert!(page["status"] != "open" || live(&ours), "{ours:#} {page:#}");
     }
     let paid = received > 0;
-    let expected: &[&str] = if paid { &["paid"] } else { &["payment_processing", "pending", "cancelled"] };
+    // Who cancels an order that was just paid gives all of its money back.
+    let returned: u64 = app.stripe("refunds?limit=100").await["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|refund| refund["metadata"]["paywright_order"] == order)
+        .map(|refund| refund["amount"].as_u64().unwrap())
+        .sum();
+    assert_eq!(returned, if shown["state"] == "refunded" { received } else { 0 }, "{shown:#}");
+    let expected: &[&str] =
+        if paid { &["paid", "refunded"] } else { &["payment_processing", "pending", "cancelled"] };
     assert!(expected.contains(&&*text(&shown["state"])), "{received} received, {shown:#}");
     if shown["state"] == "cancelled" {
         assert!(!payments.iter().any(|payment| live(&payment)), "{shown:#}");
@@ -189,10 +199,14 @@ async fn paying_and_cancelling_at_once_ends_either_paid_or_cancelled() {
     for (order, paying, cancelled) in &ends {
         let paid = agrees_with_stripe(&app, order).await;
         let shown = app.show(order).await;
-        assert_eq!(shown["state"], if paid { "paid" } else { "cancelled" }, "{shown:#}");
+        // Whoever was told "cancelled" was told the truth; the money that had come went back.
+        let expected = match (paid, *cancelled) {
+            (true, true) => "refunded",
+            (true, false) => "paid",
+            (false, _) => "cancelled",
+        };
+        assert_eq!(shown["state"], expected, "{shown:#}");
         assert_eq!(paid, *paying, "{shown:#}");
-        // Whoever was told "cancelled" was told the truth, or it is cancelled all the same.
-        assert!(*cancelled || paid, "{shown:#}");
     }
     let paid = ends.iter().filter(|(_, paid, _)| *paid).count();
     assert!((1..ends.len()).contains(&paid), "no race: {paid} of {} paid", ends.len());

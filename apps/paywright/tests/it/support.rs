@@ -92,6 +92,14 @@ impl TestApp {
         Self::serve(settings, listener, Arc::new(db), sandbox).await
     }
 
+    /// One that soon gives up waiting for Stripe, so that the worker soon goes on with what is open.
+    pub(crate) async fn impatient() -> Self {
+        let soon = |settings: &mut Settings| {
+            (settings.stripe.deadline_seconds, settings.stripe.patience_seconds) = (2, 1);
+        };
+        Self::with(soon, true).await
+    }
+
     /// Another server over the same database and sandbox.
     pub(crate) async fn over(other: &Self) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -106,7 +114,9 @@ impl TestApp {
         sandbox: Arc<Sandbox>,
     ) -> Self {
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let store = Postgres::connect(db.url(), PoolOptions::default()).await.unwrap();
+        let usual = PoolOptions::default();
+        let options = PoolOptions { max: settings.database.max_connections.min(usual.max), ..usual };
+        let store = Postgres::connect(db.url(), options).await.unwrap();
         store.migrate().await.unwrap();
         ApiKeys::new(&store).ensure_dev_key(KEY).await.unwrap();
         let app = Arc::new(App::new(settings, store, url.clone()).unwrap());
@@ -117,7 +127,7 @@ impl TestApp {
         let no_redirects = reqwest::redirect::Policy::none();
         let http = reqwest::Client::builder()
             .redirect(no_redirects)
-            .timeout(Duration::from_secs(30))
+            .timeout(Duration::from_secs(120))
             .build()
             .unwrap();
         Self { url, sandbox, app, http, stop, server, db }
@@ -261,7 +271,9 @@ impl TestApp {
             (SELECT count(*) FROM customers), (SELECT count(*) FROM orders), (SELECT sum(version) FROM orders),
             (SELECT count(*) FROM order_items), (SELECT count(*) FROM payments), (SELECT count(*) FROM gateway_calls),
             (SELECT count(*) FROM order_transitions), (SELECT count(*) FROM jobs WHERE kind <> 'read_event'),
-            (SELECT count(*) FROM breaks), (SELECT count(*) FROM idempotency_keys))";
+            (SELECT sum(version) FROM payments), (SELECT count(*) FROM refunds), (SELECT count(*) FROM disputes),
+            (SELECT count(*) FROM ledger_entries), (SELECT count(*) FROM breaks),
+            (SELECT count(*) FROM idempotency_keys))";
         sqlx::query_scalar(sql).fetch_one(self.app.store.pool()).await.unwrap()
     }
 
@@ -329,7 +341,7 @@ impl TestApp {
     pub(crate) async fn quiet(&self) {
         let begun = Instant::now();
         loop {
-            let open = "SELECT count(*) FROM jobs WHERE state = 'ready' AND kind <> 'expire_order'";
+            let open = "SELECT count(*) FROM jobs WHERE state = 'ready' AND kind <> 'watch_order'";
             let deliveries =
                 self.send(self.http.get(format!("{}/_sandbox/deliveries", self.sandbox.url()))).await.ok();
             let jobs = self.count(open).await;
@@ -348,6 +360,93 @@ impl TestApp {
         self.pay_intent(&intent, VISA).await.ok();
         self.until(&order, "paid").await;
         order
+    }
+}
+
+/// Reserved money, and money that goes back.
+impl TestApp {
+    /// A new order's id, over 39.98 USD, whose money is reserved first.
+    pub(crate) async fn manual_order(&self) -> String {
+        let product = self.product(1999, "usd").await;
+        let items = json!([{"product": product, "quantity": 2}]);
+        let body = json!({"currency": "usd", "items": items, "capture_method": "manual"});
+        text(&self.post("/v1/orders", body).await.ok()["id"])
+    }
+
+    /// An order whose money is reserved, and its payment.
+    pub(crate) async fn authorized(&self) -> (String, String) {
+        let order = self.manual_order().await;
+        let intent = self.intent(&order).await;
+        self.pay_intent(&intent, VISA).await.ok();
+        let shown = self.until(&order, "authorized").await;
+        (order, text(&shown["payments"][0]["id"]))
+    }
+
+    /// An order that was paid by this card, and its payment.
+    pub(crate) async fn paid_by(&self, card: &str) -> (String, String) {
+        let order = self.order().await;
+        let intent = self.intent(&order).await;
+        self.pay_intent(&intent, card).await.ok();
+        let shown = self.until(&order, "paid").await;
+        (order, text(&shown["payments"][0]["id"]))
+    }
+
+    /// A command on a payment.
+    pub(crate) async fn on_payment(&self, payment: &str, command: &str, body: Value) -> Reply {
+        self.post(&format!("/v1/payments/{payment}/{command}"), body).await
+    }
+
+    pub(crate) async fn payment(&self, payment: &str) -> Value {
+        self.get(&format!("/v1/payments/{payment}")).await.ok()
+    }
+
+    /// Gives back so much for goodwill.
+    pub(crate) async fn refund(&self, payment: &str, amount: u64) -> Reply {
+        let body = json!({"payment": payment, "amount": amount, "reason": "goodwill"});
+        self.post("/v1/refunds", body).await
+    }
+
+    /// The payment's name at Stripe.
+    pub(crate) async fn intent_of(&self, payment: &str) -> String {
+        text(&self.payment(payment).await["stripe_payment_intent"])
+    }
+
+    /// All refunds of a payment at Stripe, newest first.
+    pub(crate) async fn refunds_at_stripe(&self, payment: &str) -> Vec<Value> {
+        let intent = self.intent_of(payment).await;
+        let listed = self.stripe(&format!("refunds?limit=100&payment_intent={intent}")).await;
+        assert_eq!(listed["has_more"], false, "more than a page of refunds");
+        listed["data"].as_array().unwrap().clone()
+    }
+
+    /// Waits until it is known what Stripe kept of a payment, which it tells last.
+    pub(crate) async fn until_fee(&self, payment: &str) {
+        let order = text(&self.payment(payment).await["order"]);
+        let told = |shown: &Value| {
+            let payments = shown["payments"].as_array().unwrap();
+            payments.iter().any(|one| one["id"] == payment && !one["fee"].is_null())
+        };
+        self.until_that(&order, told).await;
+    }
+
+    /// Makes Stripe's requests or deliveries go wrong.
+    pub(crate) async fn faults(&self, rules: Value) {
+        self.at_stripe("faults", rules).await.ok();
+    }
+
+    pub(crate) async fn no_faults(&self) {
+        let url = format!("{}/_sandbox/faults", self.sandbox.url());
+        self.send(self.http.delete(url)).await.ok();
+    }
+
+    /// Lets time pass at Stripe: `72h`.
+    pub(crate) async fn advance(&self, time: &str) {
+        self.at_stripe("clock", json!({"advance": time})).await.ok();
+    }
+
+    /// The kinds of the open breaks.
+    pub(crate) async fn breaks(&self) -> Vec<String> {
+        self.texts("SELECT kind FROM breaks WHERE $1 <> '' ORDER BY kind", "x").await
     }
 }
 

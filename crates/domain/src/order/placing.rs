@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 
-use super::{Metadata, Order, OrderEvent, OrderState};
+use super::{CaptureMethod, Metadata, Order, OrderEvent, OrderState};
 use crate::{
     Currency, CustomerId, InvalidInput, Mode, Money, MoneyError, OrderId, ProductId, Transition, Version,
 };
@@ -56,6 +56,8 @@ pub struct Draft {
     pub currency: Currency,
     /// The lines.
     pub items: Vec<OrderItem>,
+    /// Whether its payments take money at once, or reserve it first.
+    pub capture: CaptureMethod,
     /// The merchant's own notes.
     pub metadata: Metadata,
     /// The secret part of the checkout page's address.
@@ -102,6 +104,8 @@ impl Order {
             total,
             metadata: draft.metadata,
             token: draft.token,
+            capture: draft.capture,
+            fulfillment_requested: false,
             cancellation: None,
             paid_by: None,
             shipment: None,

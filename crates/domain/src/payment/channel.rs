@@ -64,6 +64,12 @@ gateway_ids! {
     IntentId;
     /// The gateway's name for a hosted checkout page: a Checkout Session's id.
     SessionId;
+    /// The gateway's name for a refund.
+    GatewayRefundId;
+    /// The gateway's name for a dispute.
+    GatewayDisputeId;
+    /// The gateway's name for a movement of its balance: a balance transaction's id.
+    TransactionId;
 }
 
 /// The text can not be an id of the gateway.

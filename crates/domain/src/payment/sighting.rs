@@ -4,6 +4,7 @@ use strum::{Display, EnumIter, IntoStaticStr};
 use time::OffsetDateTime;
 
 use super::{IntentId, PaymentState, SessionId};
+use crate::BalanceTransaction;
 
 /// What the gateway says a payment is, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Display, EnumIter, IntoStaticStr)]
@@ -21,7 +22,7 @@ pub enum Standing {
     Captured {
         /// Minor units captured so far.
         captured: u64,
-        /// Minor units refunded so far.
+        /// Minor units refunded so far. Only a hint that there are refunds to hear of: each is a fact of its own.
         refunded: u64,
     },
     /// Ended without money.
@@ -42,6 +43,10 @@ pub struct Sighting {
     pub intent: Option<IntentId>,
     /// The hosted page it belongs to, if this message tells.
     pub session: Option<SessionId>,
+    /// Until when the hold can be captured, if this message tells.
+    pub capture_before: Option<OffsetDateTime>,
+    /// What the capture moved in the gateway's balance, if this message tells. It often comes later than the capture.
+    pub settlement: Option<BalanceTransaction>,
 }
 
 impl Sighting {

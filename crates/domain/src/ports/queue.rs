@@ -88,6 +88,6 @@ pub enum Task {
     ReadEvent(String),
     /// Perform the recorded call that has the job's id.
     PerformCall(JobId),
-    /// Cancel this order if it is still unpaid.
-    ExpireOrder(OrderId),
+    /// Look after this order.
+    WatchOrder(OrderId),
 }

@@ -2,8 +2,9 @@ use async_trait::async_trait;
 
 use super::BoxError;
 use crate::{
-    Cause, Changes, Customer, CustomerId, GatewayCall, IntentId, JobId, Mode, Order, OrderId, Payment,
-    PaymentId, Product, ProductId, SessionId,
+    Cause, Changes, Customer, CustomerId, Dispute, DisputeId, GatewayCall, GatewayDisputeId, GatewayRefundId,
+    IntentId, JobId, Mode, Order, OrderId, Payment, PaymentId, Product, ProductId, Refund, RefundId,
+    SessionId,
 };
 
 /// Loads aggregates and commits decisions.
@@ -17,6 +18,9 @@ use crate::{
 /// - A [`Guard`](crate::Guard) holds at the moment of the commit: another version is a [`StoreError::Conflict`] too.
 /// - An order has at most one live payment ([`PaymentState::is_live`](crate::PaymentState::is_live)); a second one
 ///   is a [`StoreError::Conflict`].
+/// - A gateway's name belongs to one refund, and one dispute; a second one is a [`StoreError::Conflict`].
+/// - A [`Journal`](crate::Journal) is booked once, by its key, and never changed; a [`Break`](crate::Break) is open
+///   once, by its key.
 /// - A [`Cause::Job`](crate::Cause::Job) completes its job, and only under the job's newest lease.
 /// - The audit trail ([`Changes::entries`]) is written in the same transaction and never changed again.
 ///
@@ -36,6 +40,20 @@ pub trait Store: Send + Sync {
     async fn payment_by_session(&self, id: &SessionId) -> Result<Option<Payment>, StoreError>;
     /// The one payment of an order from which money may still follow.
     async fn live_payment(&self, order: OrderId) -> Result<Option<Payment>, StoreError>;
+    /// All payments of an order, oldest first.
+    async fn payments(&self, order: OrderId) -> Result<Vec<Payment>, StoreError>;
+    /// The refund, if there is one.
+    async fn refund(&self, id: RefundId) -> Result<Option<Refund>, StoreError>;
+    /// The refund that the gateway knows by this name.
+    async fn refund_by_gateway(&self, id: &GatewayRefundId) -> Result<Option<Refund>, StoreError>;
+    /// All refunds of a payment, oldest first.
+    async fn refunds(&self, payment: PaymentId) -> Result<Vec<Refund>, StoreError>;
+    /// The dispute, if there is one.
+    async fn dispute(&self, id: DisputeId) -> Result<Option<Dispute>, StoreError>;
+    /// The dispute that the gateway knows by this name.
+    async fn dispute_by_gateway(&self, id: &GatewayDisputeId) -> Result<Option<Dispute>, StoreError>;
+    /// All disputes about a payment, oldest first.
+    async fn disputes(&self, payment: PaymentId) -> Result<Vec<Dispute>, StoreError>;
     /// A recorded call.
     async fn call(&self, id: JobId) -> Result<Option<GatewayCall>, StoreError>;
     /// Those of the products that exist in `mode`, in any order.

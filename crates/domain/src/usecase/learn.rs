@@ -1,13 +1,26 @@
 //! The one function that every fact enters: a webhook, the answer of a call, an object found by looking.
 
+mod asks;
+mod disputes;
+mod refunds;
+
 use time::Duration;
 
 use super::Ports;
 use crate::{
-    Applied, Break, BreakKind, CallState, CancelReason, Changes, Decline, Effect, Followed, GatewayCall,
-    Guard, IllegalTransition, Operation, Order, Payment, PaymentEvent, PaymentState, Standing, Step,
-    ports::Snapshot,
+    Applied, Break, BreakKind, CancelReason, CaptureMethod, Changes, Decline, Followed, Guard,
+    IllegalTransition, Journal, Money, Order, OrderEvent, Payment, PaymentEvent, PaymentState, RefundReason,
+    Standing, Step,
+    ports::{Snapshot, StoreError},
 };
+
+pub(super) use disputes::DISPUTE_NOTICE;
+pub(super) use refunds::Wanted;
+
+/// How long before a hold runs out an operator is told of it.
+pub(super) const HOLD_NOTICE: Duration = Duration::hours(24);
+/// How long an order whose hold was lost waits for another payment.
+pub(super) const SECOND_CHANCE: Duration = Duration::DAY;
 
 /// An order with one of its payments, as they are decided upon.
 #[derive(Debug, Clone)]
@@ -26,22 +39,97 @@ impl Pair {
         snapshot: &Snapshot,
         ports: &Ports,
     ) -> Result<(), IllegalTransition> {
-        if changes.origin.event.is_none() {
-            changes.origin.event.clone_from(&snapshot.origin.event);
-        }
-        if snapshot.origin.request.is_some() {
-            changes.origin.request.clone_from(&snapshot.origin.request);
-        }
+        name_origin(changes, &snapshot.origin);
         if let Some((kind, detail)) = mismatch(&self.payment, snapshot) {
             changes.breaks.push(self.broken(kind, detail));
-            return Ok(());
+            return self.take_in(changes, snapshot, ports);
         }
         if let Some(refusal) = &snapshot.refusal {
             let (order, payment, refusal) = (self.order.id, self.payment.id, refusal.clone());
             changes.declines.push(Decline { order, payment, refusal });
         }
-        self.news(changes, PaymentEvent::Seen(snapshot.sighting.clone()))?;
+        let before = self.payment.clone();
+        self.news(changes, PaymentEvent::Seen(snapshot.sighting.clone()), ports)?;
+        self.book(changes, &before, snapshot);
+        self.watch_hold(changes, &before, ports);
+        if self.payment.state == PaymentState::Failed && !has_ended(snapshot) {
+            // We had given it up as never created: it must not be paid.
+            self.end(changes, ports, CancelReason::Duplicate, None)?;
+        }
         self.end_if_unwanted(changes, ports, None)
+    }
+
+    /// Books what the payment moved, beside what it had moved before.
+    fn book(&self, changes: &mut Changes, before: &Payment, snapshot: &Snapshot) {
+        changes.journals.extend(Journal::captured(before, &self.payment, snapshot.sighting.at));
+        if let (None, Some(_), Some(moved)) = (&before.fee, &self.payment.fee, &snapshot.sighting.settlement)
+        {
+            changes.journals.push(Journal::settled(&self.payment, moved));
+        }
+        let after = &self.payment;
+        let asked = after.capture_asked.unwrap_or(after.amount);
+        // Somebody took another part of the hold at the gateway: that is what was taken, and a person should know.
+        if before.captured.is_zero()
+            && !after.captured.is_zero()
+            && after.capture == CaptureMethod::Manual
+            && after.captured != asked
+        {
+            let detail = format!("{asked} was to be captured, the gateway captured {}", after.captured);
+            changes.breaks.push(self.broken(BreakKind::AmountMismatch, detail));
+        }
+    }
+
+    /// A hold that was just learned of needs a decision before it runs out.
+    fn watch_hold(&self, changes: &mut Changes, before: &Payment, ports: &Ports) {
+        if self.payment.state == PaymentState::Authorized
+            && let Some(until) = self.payment.capture_before
+            && before.capture_before != Some(until)
+        {
+            self.watch(changes, ports, until - HOLD_NOTICE);
+        }
+    }
+
+    /// Looks after the order at `at`, or soon if that has passed.
+    pub(super) fn watch(&self, changes: &mut Changes, ports: &Ports, at: time::OffsetDateTime) {
+        let at = at.max(changes.at + Duration::MINUTE);
+        changes.watch(ports.new_id(), self.order.id, at);
+    }
+
+    /// A second object that claims to be this payment: a creation was repeated under another key after all. It becomes
+    /// a payment of its own that does not come to life here: open, it is ended; captured, it is given back.
+    fn take_in(
+        &mut self,
+        changes: &mut Changes,
+        snapshot: &Snapshot,
+        ports: &Ports,
+    ) -> Result<(), IllegalTransition> {
+        let seen = &snapshot.sighting;
+        let (intent, session) = (&self.payment.intent, &self.payment.session);
+        let known =
+            intent.is_some() && *intent == seen.intent || session.is_some() && *session == seen.session;
+        let another = !known
+            && (intent.is_some() && seen.intent.is_some() || session.is_some() && seen.session.is_some());
+        let ours = snapshot.payment == Some(self.payment.id)
+            && snapshot.mode == self.payment.mode
+            && snapshot.amount == Some(self.payment.amount);
+        if !another || !ours || seen.standing == Standing::Unclear {
+            return Ok(());
+        }
+        let birth = self.payment.found(ports.new_id(), seen, changes.at);
+        let mut stray = Self { order: self.order.clone(), payment: birth.after().clone() };
+        let nothing =
+            Payment { captured: Money::zero(stray.payment.amount.currency()), ..stray.payment.clone() };
+        changes.steps.push(Step::Payment(Box::new(birth)));
+        stray.book(changes, &nothing, snapshot);
+        // That it ended says nothing about an order whose own payment may still be paid.
+        if stray.payment.state == PaymentState::Captured {
+            stray.follow(changes, ports)?;
+        }
+        if stray.payment.state == PaymentState::Failed && !has_ended(snapshot) {
+            stray.end(changes, ports, CancelReason::Duplicate, None)?;
+        }
+        self.order = stray.order;
+        Ok(())
     }
 
     /// Applies what the gateway told to the payment, and lets the order follow.
@@ -52,19 +140,22 @@ impl Pair {
         &mut self,
         changes: &mut Changes,
         event: PaymentEvent,
+        ports: &Ports,
     ) -> Result<(), IllegalTransition> {
         let was_live = self.payment.state.is_live();
         self.payment_event(changes, event)?;
         let ended = matches!(self.payment.state, PaymentState::Cancelled | PaymentState::Failed);
-        if ended && !was_live { Ok(()) } else { self.follow(changes) }
+        if ended && !was_live { Ok(()) } else { self.follow(changes, ports) }
     }
 
     /// Makes sure that what was decided still fits the one of the two that it leaves alone: whoever moves that one
     /// meanwhile may have decided otherwise, had they seen this.
     pub(super) fn guard(&self, changes: &mut Changes) {
-        let moves = |wanted: fn(&Step) -> bool| changes.steps.iter().any(wanted);
-        let (order, payment) =
-            (moves(|step| matches!(step, Step::Order(_))), moves(|step| matches!(step, Step::Payment(_))));
+        let order = changes.steps.iter().any(|step| matches!(step, Step::Order(_)));
+        let payment = changes
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::Payment(step) if step.after().id == self.payment.id));
         if payment && !order {
             changes.guards.push(Guard::Order(self.order.id, self.order.version));
         }
@@ -80,18 +171,22 @@ impl Pair {
         event: PaymentEvent,
     ) -> Result<(), IllegalTransition> {
         let applied = self.payment.apply(event)?;
+        self.payment_step(changes, applied);
+        Ok(())
+    }
+
+    fn payment_step(&mut self, changes: &mut Changes, applied: Applied<Payment, PaymentEvent>) {
         if let Applied::Moved(step) = &applied {
             self.payment = step.after().clone();
         }
         changes.payment(applied);
-        Ok(())
     }
 
     /// Applies an event to the order.
     pub(super) fn order_event(
         &mut self,
         changes: &mut Changes,
-        event: crate::OrderEvent,
+        event: OrderEvent,
     ) -> Result<(), IllegalTransition> {
         let applied = self.order.apply(event)?;
         if let Applied::Moved(step) = &applied {
@@ -102,12 +197,16 @@ impl Pair {
     }
 
     /// Lets the order follow its payment, until it has caught up.
-    fn follow(&mut self, changes: &mut Changes) -> Result<(), IllegalTransition> {
+    fn follow(&mut self, changes: &mut Changes, ports: &Ports) -> Result<(), IllegalTransition> {
         loop {
             match self.order.follow(&self.payment)? {
                 Followed::Unmoved => return Ok(()),
                 Followed::Step(step) => {
                     self.order = step.after().clone();
+                    if matches!(step.event(), OrderEvent::AuthorizationLost) {
+                        let at = self.order.expires_at.max(changes.at + SECOND_CHANCE);
+                        self.watch(changes, ports, at);
+                    }
                     changes.steps.push(Step::Order(step));
                 }
                 Followed::Break(kind) => {
@@ -119,67 +218,71 @@ impl Pair {
                         self.payment.captured,
                         self.order.state
                     );
-                    changes.breaks.push(self.broken(kind, detail));
-                    return Ok(());
+                    let at_risk = self.payment.captured.minus(self.payment.returned).ok();
+                    // What was given back in full has been explained.
+                    if !(self.payment.unwanted && at_risk.is_some_and(Money::is_zero)) {
+                        changes.breaks.push(Break { at_risk, ..self.broken(kind, detail) });
+                    }
+                    return match kind {
+                        BreakKind::LateMoney => self.give_back(changes, ports, RefundReason::LatePayment),
+                        BreakKind::SurplusPayment => {
+                            self.give_back(changes, ports, RefundReason::SurplusPayment)
+                        }
+                        BreakKind::AmountMismatch
+                        | BreakKind::ModeMismatch
+                        | BreakKind::IdentityMismatch
+                        | BreakKind::ForeignObject
+                        | BreakKind::RefundFailed => Ok(()),
+                    };
                 }
             }
         }
     }
 
-    /// Asks the gateway to end the payment of an order that shall be cancelled, as soon as its name is known there.
-    pub(super) fn end_if_unwanted(
-        &mut self,
-        changes: &mut Changes,
-        ports: &Ports,
-        held_for: Option<Duration>,
-    ) -> Result<(), IllegalTransition> {
-        match self.order.cancellation {
-            Some(reason) => self.end(changes, ports, reason, held_for),
-            None => Ok(()),
-        }
-    }
-
-    /// Asks the gateway to end the payment, once, if it is live and its name is known there.
-    pub(super) fn end(
-        &mut self,
-        changes: &mut Changes,
-        ports: &Ports,
-        reason: CancelReason,
-        held_for: Option<Duration>,
-    ) -> Result<(), IllegalTransition> {
-        if self.payment.end_requested || !self.payment.state.is_live() {
-            return Ok(());
-        }
-        let Some(operation) = Operation::end(&self.payment, reason) else { return Ok(()) };
-        self.payment_event(changes, PaymentEvent::EndRequested)?;
-        let generation = self.payment.end_generation;
-        let call = self.call(changes, ports, operation, generation);
-        changes.effects.push(Effect::Call { call, held_for });
-        Ok(())
-    }
-
-    /// A call about the payment, to be recorded.
-    pub(super) fn call(
-        &self,
-        changes: &Changes,
-        ports: &Ports,
-        operation: Operation,
-        generation: u32,
-    ) -> GatewayCall {
-        GatewayCall {
-            id: ports.new_id(),
-            order: self.order.id,
-            payment: self.payment.id,
-            mode: self.payment.mode,
-            operation,
-            generation,
-            state: CallState::Recorded,
-            recorded_at: changes.at,
-        }
-    }
-
     fn broken(&self, kind: BreakKind, detail: String) -> Break {
-        Break { kind, order: self.order.id, payment: self.payment.id, detail }
+        let (mode, order, payment) = (self.order.mode, Some(self.order.id), Some(self.payment.id));
+        Break { kind, mode, order, payment, object: None, detail, at_risk: None }
+    }
+}
+
+/// An order that was just paid by a payment that had ended here may have another one under way, which must not be paid
+/// too.
+pub(super) async fn end_rival(ports: &Ports, pair: &Pair, changes: &mut Changes) -> Result<(), StoreError> {
+    let paid = changes
+        .steps
+        .iter()
+        .any(|step| matches!(step, Step::Order(step) if matches!(step.event(), OrderEvent::Captured(_))));
+    if !paid {
+        return Ok(());
+    }
+    let rival = ports.store.live_payment(pair.order.id).await?;
+    if let Some(payment) = rival.filter(|rival| Some(rival.id) != pair.order.paid_by) {
+        let mut rival = Pair { order: pair.order.clone(), payment };
+        // It can always be asked to end.
+        let _ = rival.end(changes, ports, CancelReason::Duplicate, None);
+    }
+    Ok(())
+}
+
+/// On whose word; of several the first event and the last request.
+fn name_origin(changes: &mut Changes, origin: &crate::Origin) {
+    if changes.origin.event.is_none() {
+        changes.origin.event.clone_from(&origin.event);
+    }
+    if origin.request.is_some() {
+        changes.origin.request.clone_from(&origin.request);
+    }
+}
+
+/// Whether the object says of itself that no more money can follow.
+fn has_ended(snapshot: &Snapshot) -> bool {
+    match snapshot.sighting.standing {
+        Standing::Captured { .. } | Standing::Cancelled => true,
+        Standing::AwaitingMethod
+        | Standing::ActionRequired
+        | Standing::Processing
+        | Standing::Authorized(_)
+        | Standing::Unclear => false,
     }
 }
 
@@ -204,10 +307,13 @@ pub(super) fn mismatch(payment: &Payment, snapshot: &Snapshot) -> Option<(BreakK
             format!("ours is {}, the gateway took {minor} minor units", payment.amount),
         ));
     }
-    if let Some(named) = snapshot.payment.filter(|named| *named != payment.id) {
+    let seen = &snapshot.sighting;
+    // The gateway's own name tells more than what the object's metadata says of itself.
+    let known = payment.intent.is_some() && payment.intent == seen.intent
+        || payment.session.is_some() && payment.session == seen.session;
+    if let Some(named) = snapshot.payment.filter(|named| *named != payment.id && !known) {
         return Some((BreakKind::IdentityMismatch, format!("the gateway's object names {named}")));
     }
-    let seen = &snapshot.sighting;
     let intents = payment.intent.as_ref().zip(seen.intent.as_ref()).map(|(a, b)| (a.as_str(), b.as_str()));
     let pages = payment.session.as_ref().zip(seen.session.as_ref()).map(|(a, b)| (a.as_str(), b.as_str()));
     let (ours, theirs) = intents.into_iter().chain(pages).find(|(ours, theirs)| ours != theirs)?;

@@ -5,25 +5,36 @@
 //! commit the intent, call, commit the answer. A crash in between leaves a job that finishes it.
 
 mod advance_order;
+mod answer_dispute;
 mod cancel_order;
 mod learn;
+mod look;
 mod perform_call;
 mod place_order;
 mod record_event;
+mod request_refund;
+mod settle_hold;
 mod start_payment;
+mod sync_payment;
+mod watch_order;
 
 use std::sync::Arc;
 
 pub use advance_order::*;
+pub use answer_dispute::*;
 pub use cancel_order::*;
 pub use perform_call::*;
 pub use place_order::*;
 pub use record_event::*;
+pub use request_refund::*;
+pub use settle_hold::*;
 pub use start_payment::*;
+pub use sync_payment::*;
 use time::Duration;
+pub use watch_order::*;
 
 use crate::{
-    Id, Mode,
+    CaptureMethod, Id, Mode,
     ports::{Clock, Entropy, Gateway, Queue, Store},
 };
 
@@ -56,6 +67,10 @@ impl Ports {
 pub struct Policy {
     /// Test or live: objects of the other mode do not exist here.
     pub mode: Mode,
+    /// Whether money is taken at once or reserved first, where an order does not say.
+    pub capture: CaptureMethod,
+    /// What becomes of a hold that runs out before anybody has asked for its money.
+    pub expiring_hold: ExpiringHold,
     /// How long an order waits for money before it is cancelled.
     pub order_lifetime: Duration,
     /// How long a request holds a call that it performs itself before the worker takes over. Longer than the
@@ -63,8 +78,20 @@ pub struct Policy {
     pub call_held_for: Duration,
 }
 
+/// What becomes of a hold that runs out before anybody has asked for its money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExpiringHold {
+    /// It is released at the gateway a little before; the order waits for money again.
+    #[default]
+    Void,
+    /// Its money is taken a little before.
+    Capture,
+}
+
 /// How often a decision is made again when somebody else was faster.
 const ATTEMPTS_MAX: u32 = 8;
+/// The same, where many decide about one payment at once: of each round one goes through, so this many may wait.
+const ATTEMPTS_CONTENDED: u32 = 300;
 
 /// What a caller can do about an error; closed, so that every border maps all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +100,8 @@ pub enum ErrorKind {
     NotFound,
     /// The thing's state does not allow it.
     Conflict,
+    /// The caller believes something that is not so any more.
+    Outdated,
     /// The input is wrong.
     Invalid,
     /// The gateway will not do it, and asking again does not help.

@@ -1,8 +1,18 @@
-use super::{ATTEMPTS_MAX, ErrorKind, Policy, Ports, learn::Pair};
+mod search;
+
+use search::creates;
+
+use super::{
+    ATTEMPTS_CONTENDED, ErrorKind, Policy, Ports,
+    learn::{Pair, end_rival},
+    look,
+    record_event::learn,
+};
 use crate::{
-    Actor, CallState, Cause, Changes, Effect, GatewayCall, IllegalTransition, JobId, Lease, Operation, Order,
-    OrderEvent, Payment, PaymentEvent,
-    ports::{Answer, Committed, GatewayError, Snapshot, StoreError},
+    Actor, CallState, Cause, Changes, Dispute, DisputeEvent, Effect, GatewayCall, IllegalTransition, JobId,
+    Lease, Operation, Order, OrderEvent, OrderState, Payment, PaymentEvent, PaymentState, Refund,
+    RefundState, Subject,
+    ports::{Answer, Committed, Fact, GatewayError, Reply, StoreError},
 };
 
 /// Performs a recorded call, and commits what the gateway answered.
@@ -19,7 +29,11 @@ pub struct Performed {
     pub order: Order,
     /// The payment afterwards.
     pub payment: Payment,
-    /// The gateway's answer; `None` when somebody else performed the call before.
+    /// The refund afterwards, if the call was about one.
+    pub refund: Option<Refund>,
+    /// The dispute afterwards, if the call was about one.
+    pub dispute: Option<Dispute>,
+    /// The gateway's answer about the payment; `None` when somebody else performed the call before.
     pub answer: Option<Answer>,
     /// Why the gateway refused, if it did.
     pub rejected: Option<Rejection>,
@@ -41,10 +55,6 @@ pub enum PerformCallError {
     /// There is no such call.
     #[error("no such call")]
     UnknownCall,
-    /// The call is too old to be sent again: the gateway may have forgotten its key. Its outcome stays unknown until
-    /// the gateway is searched. Nothing was sent.
-    #[error("the call is too old to be sent again")]
-    TooOld,
     /// No answer to rely on. The call stays recorded; perform it again later.
     #[error("failed to call the gateway")]
     Gateway(#[from] GatewayError),
@@ -61,7 +71,6 @@ impl PerformCallError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::UnknownCall | Self::Illegal(_) => ErrorKind::Bug,
-            Self::TooOld => ErrorKind::Refused,
             Self::Gateway(GatewayError::KeyReused { .. }) => ErrorKind::Bug,
             Self::Gateway(_) => ErrorKind::Unavailable,
             Self::Store(error) if error.is_transient() => ErrorKind::Unavailable,
@@ -74,7 +83,15 @@ impl PerformCallError {
 /// What is known after the call.
 struct Outcome {
     state: CallState,
-    snapshot: Option<Snapshot>,
+    facts: Vec<Fact>,
+    rejected: Option<Rejection>,
+}
+
+/// Everything that a call is about.
+struct Case {
+    pair: Pair,
+    refund: Option<Refund>,
+    dispute: Option<Dispute>,
 }
 
 impl PerformCall {
@@ -85,7 +102,9 @@ impl PerformCall {
 
     /// Performs the call whose job is held under `lease`.
     ///
-    /// Repeating it is harmless: the gateway gets the same key and parameters, the store takes the answer once.
+    /// Repeating it is harmless: the gateway gets the same key and parameters, the store takes the answer once. A call
+    /// that is too old to be sent, or whose key is spent, is looked for at the gateway instead. If there is no trace of
+    /// it, what is still wanted is asked for again under a new key, by a call of its own.
     ///
     /// # Errors
     /// See [`PerformCallError`]. Unless it says otherwise the job is still there and will be tried again.
@@ -95,45 +114,67 @@ impl PerformCall {
             return self.performed_before(lease, &call).await;
         }
         if !call.may_be_sent(self.ports.clock.now()) {
-            return Err(PerformCallError::TooOld);
+            return self.search(lease, &call, None).await;
+        }
+        // An earlier call that had left no trace may have been performed since: then this one would do it twice.
+        if call.generation > 1
+            && creates(&call.operation)
+            && let Some(reply) = self.trace(&call).await?
+        {
+            return self.done(lease, &call, reply).await;
         }
         match self.ports.gateway.perform(&call).await {
-            Ok(answer) => {
-                let outcome = Outcome { state: CallState::Done, snapshot: Some(answer.snapshot.clone()) };
-                let pair = self.settle(lease, &call, &outcome).await?;
-                Ok(Performed {
-                    order: pair.order,
-                    payment: pair.payment,
-                    answer: Some(answer),
-                    rejected: None,
-                })
-            }
+            Ok(reply) => self.done(lease, &call, reply).await,
             Err(GatewayError::Rejected { code, message, .. }) => {
-                let snapshot = self.look(&call.operation).await?;
-                let outcome = Outcome { state: CallState::Rejected, snapshot };
-                let pair = self.settle(lease, &call, &outcome).await?;
+                let facts = self.look(&call).await?.map(|reply| reply.fact()).into_iter().collect();
                 let rejected = Some(Rejection { code, message });
-                Ok(Performed { order: pair.order, payment: pair.payment, answer: None, rejected })
+                let outcome = Outcome { state: CallState::Rejected, facts, rejected };
+                let case = self.settle(lease, &call, &outcome).await?;
+                Ok(Performed::new(case, None, outcome.rejected))
             }
+            Err(GatewayError::Spent(source)) => self.search(lease, &call, Some(source)).await,
+            // Whatever was asked under this key before: if it is what was wanted, it is done.
+            Err(error @ GatewayError::KeyReused { .. }) => match self.trace(&call).await? {
+                Some(reply) => self.done(lease, &call, reply).await,
+                None => Err(error.into()),
+            },
             Err(error) => Err(error.into()),
         }
     }
 
-    /// A refusal to end something says that it is no longer what we believed: look at it.
-    async fn look(&self, operation: &Operation) -> Result<Option<Snapshot>, GatewayError> {
-        let gateway = &self.ports.gateway;
-        let answer = match operation {
-            Operation::CreateIntent { .. } | Operation::CreateSession { .. } => None,
-            Operation::CancelIntent { intent, .. } => gateway.intent(intent).await?,
-            Operation::ExpireSession { session } => match gateway.session(session).await? {
-                Some(page) => match &page.snapshot.sighting.intent {
-                    Some(intent) => gateway.intent(intent).await?,
-                    None => Some(page),
-                },
-                None => None,
-            },
+    /// Performs a call that the caller has just recorded and holds. What fails is given back to the worker, who would
+    /// otherwise wait until the hold ends.
+    pub(super) async fn run_now(&self, job: JobId) -> Result<Performed, PerformCallError> {
+        let lease = Lease { job, token: Lease::FROM_BIRTH };
+        let outcome = self.run(lease).await;
+        if let Err(error) = &outcome {
+            // Where even this fails, the hold ends by itself.
+            let _ = self.ports.queue.retry(lease, time::Duration::SECOND, &error.to_string()).await;
+        }
+        outcome
+    }
+
+    async fn done(
+        &self,
+        lease: Lease,
+        call: &GatewayCall,
+        reply: Reply,
+    ) -> Result<Performed, PerformCallError> {
+        // A repeated answer is as old as the first: how a dispute stands now, only a look tells.
+        let fact = match &reply {
+            Reply::Payment(_) | Reply::Refund(_) => reply.fact(),
+            Reply::Dispute(told) => {
+                let seen = look::dispute::<PerformCallError>(&self.ports, &told.id).await?;
+                seen.map_or_else(|| reply.fact(), |seen| Fact::Dispute(Box::new(seen)))
+            }
         };
-        Ok(answer.map(|answer| answer.snapshot))
+        let outcome = Outcome { state: CallState::Done, facts: vec![fact], rejected: None };
+        let case = self.settle(lease, call, &outcome).await?;
+        let answer = match reply {
+            Reply::Payment(answer) => Some(*answer),
+            Reply::Refund(_) | Reply::Dispute(_) => None,
+        };
+        Ok(Performed::new(case, answer, None))
     }
 
     async fn settle(
@@ -141,8 +182,8 @@ impl PerformCall {
         lease: Lease,
         call: &GatewayCall,
         outcome: &Outcome,
-    ) -> Result<Pair, PerformCallError> {
-        for _ in 1..ATTEMPTS_MAX {
+    ) -> Result<Case, PerformCallError> {
+        for _ in 1..ATTEMPTS_CONTENDED {
             match self.settle_once(lease, call, outcome).await {
                 Err(PerformCallError::Store(StoreError::Conflict)) => {}
                 settled => return settled,
@@ -156,47 +197,150 @@ impl PerformCall {
         lease: Lease,
         call: &GatewayCall,
         outcome: &Outcome,
-    ) -> Result<Pair, PerformCallError> {
-        let mut pair = self.pair(call).await?;
+    ) -> Result<Case, PerformCallError> {
+        let mut case = self.case(call).await?;
         let mut changes = Changes::because(Cause::Job(lease), Actor::Gateway, self.ports.clock.now());
         changes.answers.push((call.clone(), outcome.state));
-        changes.conclusion = Some(outcome.state.to_string());
-        if let Some(snapshot) = &outcome.snapshot {
-            pair.learn(&mut changes, snapshot, &self.ports)?;
+        changes.conclusion = Some(match &outcome.rejected {
+            Some(rejection) => format!("{}: {}", outcome.state, rejection.code),
+            None => outcome.state.to_string(),
+        });
+        for fact in &outcome.facts {
+            learn::<PerformCallError>(&self.ports, &mut case.pair, &mut changes, fact).await?;
         }
-        if outcome.state == CallState::Rejected {
-            self.refused(&mut pair, &mut changes, &call.operation)?;
+        case.dispute = case.dispute.map(|known| changes.last_dispute(known.id).cloned().unwrap_or(known));
+        match outcome.state {
+            CallState::Rejected => self.refused(&mut case, &mut changes, call, outcome)?,
+            CallState::Absent => self.absent(&mut case, &mut changes, call)?,
+            CallState::Recorded | CallState::Done => {}
         }
-        pair.guard(&mut changes);
+        self.answered(&mut case, &mut changes, outcome.state)?;
+        case.pair.guard(&mut changes);
+        end_rival(&self.ports, &case.pair, &mut changes).await?;
         match self.ports.store.commit(changes).await? {
-            Committed::Now => Ok(pair),
-            Committed::Before => self.pair(call).await,
+            // Steps were taken one after the other; what is there now is their sum.
+            Committed::Now | Committed::Before => self.case(call).await,
         }
     }
 
-    /// The gateway said no: a payment that was to be created failed, one that was to end goes on.
+    /// The gateway said no: a payment that was to be created failed, one that was to end goes on, what was to be taken
+    /// or given back was not.
     fn refused(
         &self,
-        pair: &mut Pair,
+        case: &mut Case,
         changes: &mut Changes,
-        operation: &Operation,
+        call: &GatewayCall,
+        outcome: &Outcome,
     ) -> Result<(), PerformCallError> {
-        if operation.creates() {
-            return Ok(pair.news(changes, PaymentEvent::Refused)?);
+        let pair = &mut case.pair;
+        match &call.operation {
+            Operation::CreateIntent { .. } | Operation::CreateSession { .. } => {
+                Ok(pair.news(changes, PaymentEvent::Refused, &self.ports)?)
+            }
+            Operation::CancelIntent { .. } | Operation::ExpireSession { .. } => {
+                self.end_refused(pair, changes)
+            }
+            Operation::Capture { .. } => {
+                pair.payment_event(changes, PaymentEvent::CaptureRefused)?;
+                if pair.order.state == OrderState::Authorized {
+                    pair.order_event(changes, OrderEvent::FulfillmentRefused)?;
+                }
+                Ok(())
+            }
+            Operation::CreateRefund { .. } => {
+                let why = outcome.rejected.as_ref().map_or("refused", |rejection| rejection.code.as_str());
+                match &case.refund {
+                    Some(refund) => Ok(pair.refund_refused(changes, refund, why.to_owned(), &self.ports)?),
+                    None => Ok(()),
+                }
+            }
+            Operation::StageEvidence { .. }
+            | Operation::SubmitEvidence { .. }
+            | Operation::CloseDispute { .. } => Ok(()),
         }
+    }
+
+    fn end_refused(&self, pair: &mut Pair, changes: &mut Changes) -> Result<(), PerformCallError> {
+        pair.payment_event(changes, PaymentEvent::EndRefused)?;
         if !pair.payment.state.is_live() {
             return Ok(());
         }
-        pair.payment_event(changes, PaymentEvent::EndRefused)?;
         // An order that is cancelled already, or paid by another payment, has no wish left to refuse.
         if pair.order.state.is_unpaid() && pair.order.cancellation.is_some() {
             pair.order_event(changes, OrderEvent::CancellationRefused)?;
-            // Its timer may be spent, or was moved to watch over the cancellation.
-            let (job, order) = (self.ports.new_id(), pair.order.id);
+            // Its timer may be spent.
             let soonest = changes.at + self.policy.order_lifetime.min(time::Duration::HOUR);
-            let at = pair.order.expires_at.max(soonest);
-            changes.effects.push(Effect::ExpireOrder { job, order, at });
+            pair.watch(changes, &self.ports, pair.order.expires_at.max(soonest));
         }
+        Ok(())
+    }
+
+    /// It never happened. A payment for which nobody waits any more is given up; everything else is still wanted.
+    fn absent(
+        &self,
+        case: &mut Case,
+        changes: &mut Changes,
+        call: &GatewayCall,
+    ) -> Result<(), PerformCallError> {
+        let pair = &mut case.pair;
+        let wanted = match &call.operation {
+            Operation::CreateIntent { .. } | Operation::CreateSession { .. } => {
+                if !call.may_be_sent(changes.at) {
+                    return Ok(pair.news(changes, PaymentEvent::Refused, &self.ports)?);
+                }
+                pair.payment.state == PaymentState::Created
+            }
+            Operation::CancelIntent { .. } | Operation::ExpireSession { .. } => {
+                pair.payment.end_requested && pair.payment.end_generation == call.generation
+            }
+            Operation::Capture { .. } => {
+                pair.payment.capture_requested && pair.payment.capture_generation == call.generation
+            }
+            Operation::CreateRefund { .. } => {
+                case.refund.as_ref().is_some_and(|refund| refund.state == RefundState::Requested)
+            }
+            Operation::StageEvidence { .. }
+            | Operation::SubmitEvidence { .. }
+            | Operation::CloseDispute { .. } => false,
+        };
+        if !wanted {
+            return Ok(());
+        }
+        if call.generation >= GatewayCall::GENERATIONS_MAX {
+            return self.given_up(case, changes, call);
+        }
+        let generation = pair.asks_again(changes, &call.operation, call.generation)?;
+        let next = pair.call_about(changes, &self.ports, call.subject, call.operation.clone(), generation);
+        changes.effects.push(Effect::Call { call: next, held_for: None });
+        Ok(())
+    }
+
+    /// Asked again and again, and never done: as if refused.
+    fn given_up(
+        &self,
+        case: &mut Case,
+        changes: &mut Changes,
+        call: &GatewayCall,
+    ) -> Result<(), PerformCallError> {
+        let rejected = Some(Rejection { code: "never_done".to_owned(), message: String::new() });
+        let outcome = Outcome { state: CallState::Absent, facts: Vec::new(), rejected };
+        self.refused(case, changes, call, &outcome)
+    }
+
+    /// A dispute's answer is no longer on its way, however it ended.
+    fn answered(
+        &self,
+        case: &mut Case,
+        changes: &mut Changes,
+        state: CallState,
+    ) -> Result<(), PerformCallError> {
+        let Some(dispute) = &case.dispute else { return Ok(()) };
+        let event = match state {
+            CallState::Done => DisputeEvent::AnswerTaken,
+            CallState::Rejected | CallState::Absent => DisputeEvent::AnswerRefused,
+            CallState::Recorded => return Ok(()),
+        };
+        changes.dispute(dispute.apply(event)?);
         Ok(())
     }
 
@@ -208,11 +352,10 @@ impl PerformCall {
         let mut changes = Changes::because(Cause::Job(lease), Actor::System, self.ports.clock.now());
         changes.conclusion = Some("performed before".to_owned());
         let _ = self.ports.store.commit(changes).await?;
-        let pair = self.pair(call).await?;
-        Ok(Performed { order: pair.order, payment: pair.payment, answer: None, rejected: None })
+        Ok(Performed::new(self.case(call).await?, None, None))
     }
 
-    async fn pair(&self, call: &GatewayCall) -> Result<Pair, PerformCallError> {
+    async fn case(&self, call: &GatewayCall) -> Result<Case, PerformCallError> {
         let (store, bug) = (&self.ports.store, |column| StoreError::Inconsistent {
             table: "gateway_calls",
             column,
@@ -220,11 +363,18 @@ impl PerformCall {
         });
         let payment = store.payment(call.payment).await?.ok_or_else(|| bug("payment_id"))?;
         let order = store.order(call.order).await?.ok_or_else(|| bug("order_id"))?;
-        Ok(Pair { order, payment })
+        let (refund, dispute) = match call.subject {
+            Subject::Payment(_) => (None, None),
+            Subject::Refund(id) => (Some(store.refund(id).await?.ok_or_else(|| bug("subject"))?), None),
+            Subject::Dispute(id) => (None, Some(store.dispute(id).await?.ok_or_else(|| bug("subject"))?)),
+        };
+        Ok(Case { pair: Pair { order, payment }, refund, dispute })
     }
 }
 
-/// The lease that a request holds on a call which it recorded to perform at once.
-pub(super) fn held(job: JobId) -> Lease {
-    Lease { job, token: Lease::FROM_BIRTH }
+impl Performed {
+    fn new(case: Case, answer: Option<Answer>, rejected: Option<Rejection>) -> Self {
+        let Case { pair: Pair { order, payment }, refund, dispute } = case;
+        Self { order, payment, refund, dispute, answer, rejected }
+    }
 }

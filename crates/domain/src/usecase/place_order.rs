@@ -2,8 +2,8 @@ use std::collections::HashMap;
 
 use super::{ATTEMPTS_MAX, ErrorKind, Policy, Ports};
 use crate::{
-    Actor, Beat, Cause, Changes, Currency, Customer, CustomerId, Draft, Effect, InvalidInput, Metadata,
-    OperationId, Order, OrderId, OrderItem, Product, ProductId, Step, check_metadata, parse_email,
+    Actor, Beat, CaptureMethod, Cause, Changes, Currency, Customer, CustomerId, Draft, Effect, InvalidInput,
+    Metadata, OperationId, Order, OrderId, OrderItem, Product, ProductId, Step, check_metadata, parse_email,
     ports::{Committed, StoreError},
 };
 
@@ -25,6 +25,8 @@ pub struct NewOrder {
     pub customer: Option<CustomerId>,
     /// Or their address; a customer of that address is found or created.
     pub customer_email: Option<String>,
+    /// Whether its payments take money at once or reserve it first; the merchant's habit if not said.
+    pub capture: Option<CaptureMethod>,
     /// The merchant's own notes.
     pub metadata: Metadata,
 }
@@ -126,6 +128,7 @@ impl PlaceOrder {
             customer_email: customer.map(|customer| customer.email),
             currency: new.currency,
             items: self.priced(&new.items).await?,
+            capture: new.capture.unwrap_or(self.policy.capture),
             metadata: new.metadata.clone(),
             token: self.token(),
             created_at: now,
@@ -133,7 +136,7 @@ impl PlaceOrder {
         })?;
         let order = placed.after().clone();
         changes.steps.push(Step::Order(Box::new(placed)));
-        changes.effects.push(Effect::ExpireOrder {
+        changes.effects.push(Effect::WatchOrder {
             job: self.ports.new_id(),
             order: id,
             at: order.expires_at,

@@ -1,7 +1,17 @@
-use super::{ATTEMPTS_MAX, ErrorKind, Ports, learn::Pair};
+use time::Duration;
+
+use super::{
+    ATTEMPTS_CONTENDED, ErrorKind, Ports,
+    learn::{Pair, end_rival},
+    look,
+};
 use crate::{
-    Actor, Cause, Changes, IllegalTransition, Lease, Payment, PaymentId,
-    ports::{Committed, GatewayError, Heard, Malformed, Snapshot, StoreError},
+    Actor, Break, BreakKind, Cause, Changes, IllegalTransition, IntentId, Lease, Payment, PaymentId,
+    RefundSighting, RefundStanding, Standing,
+    ports::{
+        Committed, DisputeSnapshot, Fact, GatewayError, Heard, InboxEvent, Malformed, RefundSnapshot,
+        Snapshot, StoreError,
+    },
 };
 
 /// Reads a received event and commits what follows from it.
@@ -50,6 +60,9 @@ impl RecordEventError {
 }
 
 impl RecordEvent {
+    /// How long an event about a payment that is not here waits for it.
+    pub const FOREIGN_AFTER: Duration = Duration::HOUR;
+
     /// The use case over these ports.
     pub fn new(ports: Ports) -> Self {
         Self { ports }
@@ -62,46 +75,37 @@ impl RecordEvent {
     /// See [`RecordEventError`]; nothing was stored and the job is still there.
     pub async fn run(&self, lease: Lease, event: &str) -> Result<Committed, RecordEventError> {
         let received = self.ports.queue.event(event).await?.ok_or(RecordEventError::UnknownEvent)?;
-        let snapshot = match self.ports.gateway.understand(&received.body)? {
-            Heard::Payment(snapshot) => *snapshot,
+        let told = match self.ports.gateway.understand(&received.body)? {
+            Heard::Fact(fact) => fact,
             Heard::Nothing(why) => return self.conclude(lease, &why).await,
         };
-        let Some(payment) = self.payment(&snapshot).await? else {
-            return match snapshot.payment {
-                Some(ours) => Err(RecordEventError::UnknownPayment(ours)),
+        let Some(payment) = self.payment(&told).await? else {
+            return match ours(&told) {
+                Some(ours) => self.not_here(lease, &received, &told, ours).await,
                 None => self.conclude(lease, "not a payment of ours").await,
             };
         };
-        let looked =
-            if payment.needs_look(&snapshot.sighting) { self.look(&payment, &snapshot).await? } else { None };
-        for _ in 1..ATTEMPTS_MAX {
-            match self.once(lease, payment.id, &snapshot, looked.as_ref()).await {
+        let facts = self.settle(&payment, told).await?;
+        for _ in 1..ATTEMPTS_CONTENDED {
+            match self.once(lease, payment.id, &facts).await {
                 Err(RecordEventError::Store(StoreError::Conflict)) => {}
                 outcome => return outcome,
             }
         }
-        self.once(lease, payment.id, &snapshot, looked.as_ref()).await
+        self.once(lease, payment.id, &facts).await
     }
 
-    async fn once(
-        &self,
-        lease: Lease,
-        id: PaymentId,
-        told: &Snapshot,
-        looked: Option<&Snapshot>,
-    ) -> Result<Committed, RecordEventError> {
+    async fn once(&self, lease: Lease, id: PaymentId, facts: &[Fact]) -> Result<Committed, RecordEventError> {
         let store = &self.ports.store;
-        let payment = store.payment(id).await?.ok_or(RecordEventError::UnknownPayment(id))?;
-        let order = store.order(payment.order).await?.ok_or_else(|| StoreError::Inconsistent {
-            table: "payments",
-            column: "order_id",
-            id: payment.id.to_string(),
-        })?;
-        let mut pair = Pair { order, payment };
+        // Another object of the gateway may have become a payment of its own meanwhile.
+        let id = match facts.first() {
+            Some(fact) => self.payment(fact).await?.map_or(id, |payment| payment.id),
+            None => id,
+        };
+        let mut pair = load(&self.ports, id).await?.ok_or(RecordEventError::UnknownPayment(id))?;
         let mut changes = Changes::because(Cause::Job(lease), Actor::Gateway, self.ports.clock.now());
-        pair.learn(&mut changes, told, &self.ports)?;
-        if let Some(looked) = looked {
-            pair.learn(&mut changes, looked, &self.ports)?;
+        for fact in facts {
+            learn::<RecordEventError>(&self.ports, &mut pair, &mut changes, fact).await?;
         }
         changes.conclusion = Some(match changes.steps.len() {
             0 if changes.breaks.is_empty() => "already true".to_owned(),
@@ -109,23 +113,136 @@ impl RecordEvent {
             steps => format!("{steps} steps"),
         });
         pair.guard(&mut changes);
+        end_rival(&self.ports, &pair, &mut changes).await?;
         Ok(store.commit(changes).await?)
     }
 
-    /// Finds the payment: by our own id in the metadata, else by the gateway's ids.
-    async fn payment(&self, snapshot: &Snapshot) -> Result<Option<Payment>, StoreError> {
+    /// Finds the payment: by the gateway's names, else by our own id in the metadata, else by asking the gateway.
+    async fn payment(&self, fact: &Fact) -> Result<Option<Payment>, RecordEventError> {
         let store = &self.ports.store;
-        if let Some(id) = snapshot.payment {
-            return store.payment(id).await;
-        }
-        if let Some(intent) = &snapshot.sighting.intent
+        let (intent, session, named) = match fact {
+            Fact::Payment(told) => {
+                (told.sighting.intent.as_ref(), told.sighting.session.as_ref(), told.payment)
+            }
+            Fact::Refund(told) => (told.intent.as_ref(), None, told.payment),
+            Fact::Dispute(told) => (told.intent.as_ref(), None, None),
+        };
+        if let Some(intent) = intent
             && let Some(payment) = store.payment_by_intent(intent).await?
         {
             return Ok(Some(payment));
         }
-        match &snapshot.sighting.session {
-            Some(session) => store.payment_by_session(session).await,
-            None => Ok(None),
+        if let Some(session) = session
+            && let Some(payment) = store.payment_by_session(session).await?
+        {
+            return Ok(Some(payment));
+        }
+        if let Some(named) = named {
+            return Ok(store.payment(named).await?);
+        }
+        // A dispute or a refund may be heard of before the payment's own name is.
+        match (fact, intent) {
+            (Fact::Refund(_) | Fact::Dispute(_), Some(intent)) => {
+                let seen = self.ports.gateway.intent(intent).await?;
+                match seen.and_then(|answer| answer.snapshot.payment) {
+                    Some(named) => Ok(store.payment(named).await?),
+                    None => Ok(None),
+                }
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What one message cannot settle is settled by asking the gateway once.
+    async fn settle(&self, payment: &Payment, told: Fact) -> Result<Vec<Fact>, RecordEventError> {
+        match told {
+            Fact::Payment(told) => self.settle_payment(payment, *told).await,
+            Fact::Refund(told) => self.settle_refund(payment, *told).await,
+            // The newest word counts, and events come in any order: only a look tells.
+            Fact::Dispute(told) => {
+                let looked = self.first_look(payment, told.intent.as_ref()).await?;
+                let seen = look::dispute::<RecordEventError>(&self.ports, &told.id).await?;
+                let told = match seen {
+                    Some(seen) => DisputeSnapshot { origin: told.origin, ..seen },
+                    None => *told,
+                };
+                // The dispute first: money that it holds cannot be given back.
+                Ok([Fact::Dispute(Box::new(told))].into_iter().chain(looked).collect())
+            }
+        }
+    }
+
+    async fn settle_payment(&self, payment: &Payment, told: Snapshot) -> Result<Vec<Fact>, RecordEventError> {
+        let hold_unknown = matches!(told.sighting.standing, Standing::Authorized(_))
+            && told.sighting.capture_before.or(payment.capture_before).is_none();
+        // The fee came to be known: the message only says where to look.
+        let fee_unknown = told.settled && payment.fee.is_none() && told.sighting.settlement.is_none();
+        let looked = if payment.needs_look(&told.sighting) || hold_unknown || fee_unknown {
+            self.look(payment, &told).await?
+        } else {
+            None
+        };
+        let intent = told.sighting.intent.clone().or_else(|| payment.intent.clone());
+        let snapshots: Vec<_> = [Some(told), looked].into_iter().flatten().collect();
+        let refunds = match intent {
+            Some(intent) if snapshots.iter().any(|seen| has_other_refunds(payment, seen)) => {
+                look::refunds(&self.ports, &intent).await?
+            }
+            Some(_) | None => Vec::new(),
+        };
+        let payments = snapshots.into_iter().map(|snapshot| Fact::Payment(Box::new(snapshot)));
+        Ok(payments.chain(refunds).collect())
+    }
+
+    async fn settle_refund(
+        &self,
+        payment: &Payment,
+        mut told: RefundSnapshot,
+    ) -> Result<Vec<Fact>, RecordEventError> {
+        let more = told.amount.is_none_or(|amount| {
+            payment.refunded.plus(amount).is_ok_and(|sum| sum.minor() > payment.captured.minor())
+        });
+        let looked = if more { self.first_look(payment, told.intent.as_ref()).await? } else { None };
+        if let Some(seen) = self.moved(&told).await? {
+            told.sighting.settlement = told.sighting.settlement.or(seen.settlement);
+            told.sighting.reversal = told.sighting.reversal.or(seen.reversal);
+        }
+        Ok(looked.into_iter().chain([Fact::Refund(Box::new(told))]).collect())
+    }
+
+    /// A message about a refund does not hold what the refund moved in the balance, or what its coming back did: as
+    /// long as that is not known, the gateway is asked.
+    async fn moved(&self, told: &RefundSnapshot) -> Result<Option<RefundSighting>, RecordEventError> {
+        let known = self.ports.store.refund_by_gateway(&told.sighting.id).await?;
+        let (settled, reversed) =
+            known.map_or((false, false), |known| (known.settlement.is_some(), known.reversal.is_some()));
+        let explained = match told.sighting.standing {
+            RefundStanding::Pending | RefundStanding::Succeeded => {
+                settled || told.sighting.settlement.is_some()
+            }
+            RefundStanding::Cancelled | RefundStanding::Failed => {
+                reversed || told.sighting.reversal.is_some()
+            }
+        };
+        if explained {
+            return Ok(None);
+        }
+        Ok(self.ports.gateway.refund(&told.sighting.id).await?.map(|seen| seen.sighting))
+    }
+
+    /// Before anything can be given back or withheld, it must have been taken.
+    async fn first_look(
+        &self,
+        payment: &Payment,
+        intent: Option<&IntentId>,
+    ) -> Result<Option<Fact>, RecordEventError> {
+        match intent {
+            Some(intent) if payment.captured.is_zero() => {
+                let seen = self.ports.gateway.intent(intent).await?;
+                let seen = seen.map(|seen| look::newest(&self.ports, payment, None, seen.snapshot));
+                Ok(seen.map(|seen| Fact::Payment(Box::new(seen))))
+            }
+            Some(_) | None => Ok(None),
         }
     }
 
@@ -142,17 +259,46 @@ impl RecordEvent {
         if let Some(intent) = &intent {
             seen = gateway.intent(intent).await?.map(|answer| answer.snapshot);
         }
-        Ok(seen.map(|seen| self.newest(payment, told, seen)))
+        Ok(seen.map(|seen| look::newest(&self.ports, payment, Some(told), seen)))
     }
 
-    /// A look is newer than everything that was known before it began, although the gateway's clock, in whole seconds,
-    /// may not show it.
-    fn newest(&self, payment: &Payment, told: &Snapshot, mut seen: Snapshot) -> Snapshot {
-        let known = payment.seen_at.map_or(told.sighting.at, |at| at.max(told.sighting.at));
-        let within = self.ports.clock.now().microsecond();
-        let at = seen.sighting.at.replace_microsecond(within).unwrap_or(seen.sighting.at);
-        seen.sighting.at = at.max(known + time::Duration::MICROSECOND);
-        seen
+    /// It names a payment that is not here: our own commit may not be visible yet, so it is tried again for a while,
+    /// and is then kept as a break.
+    async fn not_here(
+        &self,
+        lease: Lease,
+        received: &InboxEvent,
+        told: &Fact,
+        named: PaymentId,
+    ) -> Result<Committed, RecordEventError> {
+        let now = self.ports.clock.now();
+        if now - received.created_at < Self::FOREIGN_AFTER {
+            return Err(RecordEventError::UnknownPayment(named));
+        }
+        let object = match told {
+            Fact::Payment(told) => {
+                let (intent, session) = (&told.sighting.intent, &told.sighting.session);
+                intent.as_ref().map(ToString::to_string).or_else(|| session.as_ref().map(ToString::to_string))
+            }
+            Fact::Refund(told) => Some(told.sighting.id.to_string()),
+            Fact::Dispute(told) => Some(told.id.to_string()),
+        };
+        let mut changes = Changes::because(Cause::Job(lease), Actor::Gateway, now);
+        changes.breaks.push(Break {
+            kind: BreakKind::ForeignObject,
+            mode: received.mode,
+            order: None,
+            payment: None,
+            object: object.or_else(|| received.object.clone()),
+            detail: format!("it names {named}, which is not here; told by {}", received.id),
+            at_risk: match told {
+                Fact::Payment(told) => told.amount,
+                Fact::Refund(told) => told.amount,
+                Fact::Dispute(told) => Some(told.sighting.amount),
+            },
+        });
+        changes.conclusion = Some("kept as a break".to_owned());
+        Ok(self.ports.store.commit(changes).await?)
     }
 
     async fn conclude(&self, lease: Lease, why: &str) -> Result<Committed, RecordEventError> {
@@ -160,4 +306,79 @@ impl RecordEvent {
         changes.conclusion = Some(why.to_owned());
         Ok(self.ports.store.commit(changes).await?)
     }
+}
+
+/// Whether the gateway's total tells of refunds that we have not heard of: more was given back, or, while none of ours
+/// is under way, less.
+fn has_other_refunds(payment: &Payment, seen: &Snapshot) -> bool {
+    let Standing::Captured { refunded, .. } = seen.sighting.standing else { return false };
+    let all_sent = payment.refunded == payment.returned;
+    refunded > payment.refunded.minor() || all_sent && refunded < payment.returned.minor()
+}
+
+/// The payment of ours that a fact names.
+fn ours(fact: &Fact) -> Option<PaymentId> {
+    match fact {
+        Fact::Payment(told) => told.payment,
+        Fact::Refund(told) => told.payment,
+        Fact::Dispute(_) => None,
+    }
+}
+
+/// A payment with its order.
+pub(super) async fn load(ports: &Ports, id: PaymentId) -> Result<Option<Pair>, StoreError> {
+    let Some(payment) = ports.store.payment(id).await? else { return Ok(None) };
+    let order = ports.store.order(payment.order).await?.ok_or_else(|| StoreError::Inconsistent {
+        table: "payments",
+        column: "order_id",
+        id: payment.id.to_string(),
+    })?;
+    Ok(Some(Pair { order, payment }))
+}
+
+/// Whether another object of the gateway that claims to be this payment has become a payment of its own here, which
+/// hears of it.
+async fn is_known_as_another(ports: &Ports, payment: &Payment, told: &Snapshot) -> Result<bool, StoreError> {
+    let (intent, session) = (&told.sighting.intent, &told.sighting.session);
+    let by_intent = match intent.as_ref().filter(|_| *intent != payment.intent) {
+        Some(intent) => ports.store.payment_by_intent(intent).await?,
+        None => None,
+    };
+    let by_session = match session.as_ref().filter(|_| *session != payment.session) {
+        Some(session) => ports.store.payment_by_session(session).await?,
+        None => None,
+    };
+    Ok([by_intent, by_session].into_iter().flatten().any(|other| other.id != payment.id))
+}
+
+/// Adds what follows from any fact. Refunds and disputes are found by our own id, else by the gateway's name.
+pub(super) async fn learn<E>(
+    ports: &Ports,
+    pair: &mut Pair,
+    changes: &mut Changes,
+    fact: &Fact,
+) -> Result<(), E>
+where
+    E: From<StoreError> + From<IllegalTransition>,
+{
+    let store = &ports.store;
+    match fact {
+        Fact::Payment(told) if is_known_as_another(ports, &pair.payment, told).await? => {}
+        Fact::Payment(told) => pair.learn(changes, told, ports)?,
+        Fact::Refund(told) => {
+            let named = match store.refund_by_gateway(&told.sighting.id).await? {
+                Some(refund) => Some(refund),
+                None => match told.refund {
+                    Some(id) => store.refund(id).await?.filter(|refund| refund.payment == pair.payment.id),
+                    None => None,
+                },
+            };
+            pair.learn_refund(changes, named, told, ports)?;
+        }
+        Fact::Dispute(told) => {
+            let known = store.dispute_by_gateway(&told.id).await?;
+            pair.learn_dispute(changes, known, told, ports)?;
+        }
+    }
+    Ok(())
 }

@@ -4,7 +4,6 @@ use time::{Duration, OffsetDateTime};
 use super::{
     ATTEMPTS_MAX, ErrorKind, PerformCall, PerformCallError, Performed, Policy, Ports, Rejection,
     learn::{Pair, mismatch},
-    perform_call::held,
 };
 use crate::{
     Actor, Applied, Beat, CancelReason, Cause, Changes, Channel, Effect, IllegalTransition, JobId, Operation,
@@ -82,7 +81,7 @@ impl From<PerformCallError> for StartPaymentError {
         match error {
             PerformCallError::Gateway(error) => Self::Gateway(error),
             PerformCallError::Illegal(error) => Self::Illegal(error),
-            PerformCallError::Store(StoreError::LeaseLost) | PerformCallError::TooOld => Self::InProgress,
+            PerformCallError::Store(StoreError::LeaseLost) => Self::InProgress,
             PerformCallError::Store(error) => Self::Store(error),
             PerformCallError::UnknownCall => Self::Store(StoreError::Conflict),
         }
@@ -157,7 +156,8 @@ impl StartPayment {
         let cause = Cause::Request(request.operation, Beat::Main);
         let mut changes = Changes::because(cause, request.actor.clone(), now);
         let id = PaymentId::from_uuid(request.operation.uuid());
-        let birth = Payment::start(id, order.id, order.mode, request.channel.clone(), order.total, now);
+        let (mode, channel, capture) = (order.mode, request.channel.clone(), order.capture);
+        let birth = Payment::start(id, order.id, mode, channel, capture, order.total, now);
         let pair = Pair { payment: birth.after().clone(), order };
         changes.order(started);
         changes.steps.push(Step::Payment(Box::new(birth)));
@@ -173,7 +173,7 @@ impl StartPayment {
     }
 
     async fn perform(&self, job: JobId) -> Result<Started, StartPaymentError> {
-        let performed = self.calls.run(held(job)).await?;
+        let performed = self.calls.run_now(job).await?;
         match performed {
             Performed { rejected: Some(rejection), .. } => Err(StartPaymentError::Refused(rejection)),
             Performed { payment, answer: Some(answer), .. } => started(payment, answer),
@@ -237,16 +237,13 @@ impl StartPayment {
         let mut pair = Pair { order, payment };
         let held_for = Some(self.policy.call_held_for);
         pair.end(&mut changes, &self.ports, CancelReason::Duplicate, held_for)?;
-        let call = changes.effects.iter().find_map(|effect| match effect {
-            Effect::Call { call, .. } => Some(call.id),
-            Effect::ExpireOrder { .. } => None,
-        });
+        let call = changes.recorded_call();
         let Some(call) = call else { return Err(StartPaymentError::InProgress) };
         pair.guard(&mut changes);
         if self.ports.store.commit(changes).await? == Committed::Before {
             return Err(StartPaymentError::InProgress);
         }
-        let performed = self.calls.run(held(call)).await?;
+        let performed = self.calls.run_now(call).await?;
         if performed.payment.state.is_live() { Err(StartPaymentError::InProgress) } else { Ok(None) }
     }
 }

@@ -23,7 +23,7 @@ async fn a_paid_order_is_fulfilled_shipped_and_completed_and_its_timeline_says_s
     let shop = Shop::new();
     let order = paid(&shop).await;
     let steps = [
-        (Advance::StartFulfillment, OrderState::FulfillmentStarted),
+        (Advance::StartFulfillment { amount: None }, OrderState::FulfillmentStarted),
         (parcel("DHL"), OrderState::Shipped),
         (Advance::Complete, OrderState::Completed),
     ];
@@ -55,9 +55,9 @@ async fn an_earlier_operation_repeated_later_returns_the_order_as_it_is() {
     let shop = Shop::new();
     let order = paid(&shop).await;
     let (first, second) = (shop.operation(), shop.operation());
-    shop.advance_as(first, order.id, Advance::StartFulfillment).await.unwrap();
+    shop.advance_as(first, order.id, Advance::StartFulfillment { amount: None }).await.unwrap();
     shop.advance_as(second, order.id, Advance::Complete).await.unwrap();
-    let again = shop.advance_as(first, order.id, Advance::StartFulfillment).await.unwrap();
+    let again = shop.advance_as(first, order.id, Advance::StartFulfillment { amount: None }).await.unwrap();
     assert_eq!(again.state, OrderState::Completed);
 }
 
@@ -65,7 +65,7 @@ async fn an_earlier_operation_repeated_later_returns_the_order_as_it_is() {
 async fn what_cannot_be_done_is_refused_and_changes_nothing() {
     let shop = Shop::new();
     let order = shop.place().await;
-    for advance in [Advance::StartFulfillment, parcel("DHL"), Advance::Complete] {
+    for advance in [Advance::StartFulfillment { amount: None }, parcel("DHL"), Advance::Complete] {
         let error = shop.advance_as(shop.operation(), order.id, advance).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Conflict, "not paid yet");
     }

@@ -4,10 +4,14 @@
 use std::collections::BTreeMap;
 
 use paywright_domain::{usecase::*, *};
-use paywright_testkit::IntentStatus;
+use paywright_testkit::{Fault, IntentStatus};
+use strum::IntoEnumIterator;
 use time::Duration;
 
-use crate::support::{Blow, Fate, Shop, page, ready, until_death};
+use crate::{
+    fate::{Blow, Fate},
+    support::{Shop, page, ready, until_death},
+};
 
 /// What somebody does, and repeats with the same operation until it is done.
 #[derive(Debug, Clone)]
@@ -21,6 +25,24 @@ enum Act {
     /// The order's lifetime passes.
     Wait(Duration),
     Advance(Advance),
+    /// An order whose money is reserved first.
+    PlaceHeld,
+    Capture(u64),
+    Void,
+    Refund(u64),
+    /// At the gateway's dashboard.
+    RefundThere(u64),
+    /// The customer asks their bank.
+    Dispute,
+    Win,
+    Submit,
+    Sync,
+    /// The next call that arrives meets this.
+    Fail(Fault),
+    /// As [`Act::Start`], by a customer who does not come back.
+    StartOnce,
+    /// The customer pays the first intent, whatever we know of it.
+    PayFirst,
 }
 
 /// Whether an act is over, for good or bad.
@@ -50,9 +72,81 @@ async fn once(shop: &Shop, operation: OperationId, act: &Act) -> Done {
         Act::Advance(advance) => match shop.advance_as(operation, order().unwrap(), advance.clone()).await {
             Ok(_) => Done::Yes,
             // Not paid yet: the merchant looks again later.
-            Err(error) if error.kind() == ErrorKind::Conflict => Done::TryAgain,
+            Err(error) if error.kind() == ErrorKind::Conflict || is_early(shop) => Done::TryAgain,
             Err(error) => again(error.kind()),
         },
+        Act::PlaceHeld => {
+            let new = NewOrder { capture: Some(CaptureMethod::Manual), ..shop.hats(2) };
+            match shop.place_as(operation, new).await {
+                Ok(_) => Done::Yes,
+                Err(error) => again(error.kind()),
+            }
+        }
+        Act::Capture(amount) => {
+            let payment = shop.payments(order().unwrap()).remove(0).id;
+            match shop.holds().capture(operation, Actor::System, payment, Some(*amount)).await {
+                Ok(_) => Done::Yes,
+                Err(error) => again_if_early(shop, error.kind()),
+            }
+        }
+        Act::Void => {
+            let payment = shop.payments(order().unwrap()).remove(0).id;
+            match shop.holds().void(operation, Actor::System, payment).await {
+                Ok(_) => Done::Yes,
+                Err(error) => again_if_early(shop, error.kind()),
+            }
+        }
+        Act::Refund(amount) => {
+            let payment = shop.payments(order().unwrap()).remove(0).id;
+            match shop.refund_as(operation, payment, Some(*amount)).await {
+                Ok(_) => Done::Yes,
+                Err(RequestRefundError::NotCaptured(_)) => Done::TryAgain,
+                Err(error) => again(error.kind()),
+            }
+        }
+        Act::Submit => {
+            let Some(dispute) = shop.store.disputes().pop() else { return Done::TryAgain };
+            let answers = AnswerDispute::new(shop.ports.clone(), shop.policy.clone());
+            match answers.run(operation, Actor::System, dispute.id, Say::Submit(Happened::default())).await {
+                Ok(_) => Done::Yes,
+                Err(error) => again(error.kind()),
+            }
+        }
+        Act::Sync => {
+            for payment in shop.payments(order().unwrap()) {
+                if let Err(error) = shop.sync(payment.id).await {
+                    return again(error.kind());
+                }
+            }
+            Done::Yes
+        }
+        Act::RefundThere(amount) => {
+            let intent = shop.gateway.intents().remove(0).id;
+            shop.receive(shop.gateway.dashboard_refund(&intent, *amount));
+            Done::Yes
+        }
+        Act::Dispute => {
+            let intent = shop.gateway.intents().remove(0).id;
+            shop.receive(shop.gateway.open_dispute(&intent, 3998, false));
+            Done::Yes
+        }
+        Act::Win => {
+            shop.receive(shop.gateway.win_dispute(&shop.dispute_opened().id));
+            Done::Yes
+        }
+        Act::Fail(fault) => {
+            shop.gateway.fail_call(fault.clone());
+            Done::Yes
+        }
+        Act::StartOnce => match shop.start_as(operation, order().unwrap(), Channel::PaymentIntent).await {
+            Ok(_) | Err(StartPaymentError::InProgress | StartPaymentError::Gateway(_)) => Done::Yes,
+            Err(error) => again(error.kind()),
+        },
+        Act::PayFirst => {
+            let intent = shop.gateway.intents().remove(0).id;
+            shop.receive(shop.gateway.pay_intent(&intent));
+            Done::Yes
+        }
         Act::Pay => {
             for payment in shop.payments(order().unwrap()).iter().filter(|payment| payment.state.is_live()) {
                 let events = match payment.channel {
@@ -75,10 +169,20 @@ async fn once(shop: &Shop, operation: OperationId, act: &Act) -> Done {
     }
 }
 
+/// A hold that was not heard of yet will be.
+fn is_early(shop: &Shop) -> bool {
+    shop.store.orders()[0].state == OrderState::PaymentProcessing
+}
+
+fn again_if_early(shop: &Shop, kind: ErrorKind) -> Done {
+    if kind == ErrorKind::Conflict && is_early(shop) { Done::TryAgain } else { again(kind) }
+}
+
 fn again(kind: ErrorKind) -> Done {
     match kind {
         ErrorKind::Unavailable => Done::TryAgain,
-        ErrorKind::Conflict => Done::Yes,
+        // What was refused at the gateway is refused for good; a worker may have heard it first.
+        ErrorKind::Conflict | ErrorKind::Refused => Done::Yes,
         other => panic!("{other:?}"),
     }
 }
@@ -107,6 +211,13 @@ fn work(shop: &Shop) {
 struct End {
     order: (OrderState, Option<CancelReason>, bool),
     payments: BTreeMap<String, usize>,
+    /// Captured, refunded, returned, disputed, in minor units.
+    money: [u64; 4],
+    refunds: BTreeMap<(String, u64), usize>,
+    /// At the gateway.
+    refunds_made: usize,
+    disputes: Vec<(DisputeStatus, bool)>,
+    books: BTreeMap<String, i64>,
     paid: usize,
     payable: usize,
     declines: usize,
@@ -121,7 +232,23 @@ fn end_of(shop: &Shop) -> End {
         *payments.entry(payment.state.to_string()).or_insert(0) += 1;
     }
     let order = &orders[0];
+    let sum = |part: fn(&Payment) -> Money| shop.store.payments().iter().map(|it| part(it).minor()).sum();
+    let mut refunds = BTreeMap::new();
+    for refund in shop.store.refunds() {
+        *refunds.entry((refund.state.to_string(), refund.amount.minor())).or_insert(0) += 1;
+    }
+    let disputes = shop.store.disputes().into_iter();
     End {
+        money: [
+            sum(|payment| payment.captured),
+            sum(|payment| payment.refunded),
+            sum(|payment| payment.returned),
+            sum(|payment| payment.disputed),
+        ],
+        refunds,
+        refunds_made: shop.gateway.refunds_made().len(),
+        disputes: disputes.map(|dispute| (dispute.seen.status, dispute.seen.submitted)).collect(),
+        books: Account::iter().map(|account| (account.to_string(), shop.balance(account, "usd"))).collect(),
         order: (order.state, order.cancellation, order.shipment.is_some()),
         payments,
         paid: shop.paid(),
@@ -162,12 +289,22 @@ fn play(flow: &[Act], blows: &[(usize, Blow)]) -> (Shop, End) {
 
 /// Plays the flow undisturbed, then with every blow at every port call. Returns the undisturbed end.
 fn endure(flow: &[Act], expected: OrderState) -> End {
+    endure_after(&[], flow, expected)
+}
+
+/// As [`endure`], after something that goes as it goes.
+fn endure_after(before: &[Act], flow: &[Act], expected: OrderState) -> End {
+    let from = if before.is_empty() { 0 } else { play(before, &[]).0.fate.calls() };
+    // In the end, when everything was heard of, everybody looks once more, so that the books do not depend on who
+    // happened to look.
+    let look = [Act::Wait(Duration::minutes(2)), Act::Sync];
+    let flow = &[before, flow, &look].concat()[..];
     let (calm, end) = play(flow, &[]);
     assert_eq!(end.order.0, expected);
     let calls = calm.fate.calls();
     assert!(calls > 10, "only {calls} port calls");
     for blow in [Blow::DieBefore, Blow::DieAfter, Blow::FailBefore, Blow::FailAfter] {
-        for call in 0..calls {
+        for call in from..calls {
             let (shop, disturbed) = play(flow, &[(call, blow)]);
             assert!(shop.fate.is_fulfilled(), "{blow:?} at {call} never fell");
             assert_eq!(disturbed, end, "{blow:?} at port call {call} of {calls}");
@@ -178,7 +315,7 @@ fn endure(flow: &[Act], expected: OrderState) -> End {
 
 fn delivery() -> [Act; 3] {
     let parcel = Shipment { carrier: "DHL".to_owned(), tracking: None };
-    [Advance::StartFulfillment, Advance::Ship(parcel), Advance::Complete].map(Act::Advance)
+    [Advance::StartFulfillment { amount: None }, Advance::Ship(parcel), Advance::Complete].map(Act::Advance)
 }
 
 /// Covers: I25, I26, I30, fault 3, fault 57, fault 58, fault 67, fault 85, fault 88, fault 125, W-1, W-4, T-4.
@@ -221,6 +358,88 @@ fn expiring_survives_every_crash() {
     let flow = [Act::Place, Act::Start(Channel::PaymentIntent), Act::Wait(Duration::days(1))];
     let end = endure(&flow, OrderState::Cancelled);
     assert_eq!((end.order.1, end.payable), (Some(CancelReason::Expired), 0));
+}
+
+/// Covers: I7, I9, I25, I26, I30, U-3, fault 3, fault 85.
+#[test]
+fn refunds_by_us_and_at_the_dashboard_survive_every_crash() {
+    let way = Act::Start(Channel::PaymentIntent);
+    let flow = [Act::Place, way, Act::Pay, Act::Refund(1000), Act::RefundThere(500), Act::Refund(2498)];
+    let end = endure(&flow, OrderState::Refunded);
+    assert_eq!((end.money, end.refunds_made, end.books["clearing"]), ([3998, 3998, 3998, 0], 3, 0));
+    assert!(end.breaks.is_empty());
+}
+
+/// Covers: I9, I25, I26, I30, R-6, fault 85.
+#[test]
+fn cancelling_a_paid_order_survives_every_crash() {
+    let way = Act::Start(Channel::PaymentIntent);
+    let end = endure(&[Act::Place, way, Act::Pay, Act::Refund(998), Act::Cancel], OrderState::Refunded);
+    assert_eq!((end.money, end.refunds_made), ([3998, 3998, 3998, 0], 2));
+}
+
+/// Covers: C-3, I15, I25, I26, I30, fault 85, fault 150.
+#[test]
+fn taking_a_hold_survives_every_crash() {
+    let way = || Act::Start(Channel::PaymentIntent);
+    let end = endure(&[Act::PlaceHeld, way(), Act::Pay, Act::Capture(3000)], OrderState::Paid);
+    assert_eq!((end.money, end.breaks), ([3000, 0, 0, 0], vec![]));
+    let fulfil = Act::Advance(Advance::StartFulfillment { amount: Some(3000) });
+    let end = endure(&[Act::PlaceHeld, way(), Act::Pay, fulfil], OrderState::FulfillmentStarted);
+    assert_eq!((end.money, end.breaks), ([3000, 0, 0, 0], vec![]));
+}
+
+/// Covers: C-2, C-3, I13, I25, I26, I30, fault 85.
+#[test]
+fn releasing_a_hold_survives_every_crash() {
+    let way = || Act::Start(Channel::PaymentIntent);
+    let end = endure(&[Act::PlaceHeld, way(), Act::Pay, Act::Void], OrderState::Pending);
+    assert_eq!((end.paid, end.payable, end.money), (0, 0, [0; 4]));
+    let end = endure(&[Act::PlaceHeld, way(), Act::Pay, Act::Cancel], OrderState::Cancelled);
+    assert_eq!((end.paid, end.payable, end.money), (0, 0, [0; 4]));
+}
+
+/// Covers: C-3, I13, I26, fault 85, fault 149.
+#[test]
+fn a_hold_that_runs_out_survives_every_crash() {
+    let way = Act::Start(Channel::PaymentIntent);
+    let flow = [Act::PlaceHeld, way, Act::Pay, Act::Wait(Duration::hours(7 * 24 - 2))];
+    let end = endure(&flow, OrderState::Pending);
+    assert_eq!((end.paid, end.payable), (0, 0));
+}
+
+/// Covers: I9, I25, I26, I30, X-1, X-5, fault 85, fault 148.
+#[test]
+fn a_dispute_that_is_answered_and_won_survives_every_crash() {
+    let way = Act::Start(Channel::PaymentIntent);
+    let wait = || Act::Wait(Duration::MINUTE);
+    let flow = [Act::Place, way, Act::Pay, Act::Sync, Act::Dispute, wait(), Act::Submit, wait(), Act::Win];
+    let end = endure(&flow, OrderState::Paid);
+    assert_eq!((end.disputes, end.money), (vec![(DisputeStatus::Won, true)], [3998, 0, 0, 0]));
+    assert_eq!((end.books["disputes"], end.books["clearing"], end.books["fees"]), (0, 0, 1646));
+}
+
+/// Covers: C-2, D-10, I2, I15, I26, I30, O-4, fault 62, fault 85, fault 102.
+#[test]
+fn money_that_has_no_business_here_is_given_back_once_whatever_crashes() {
+    // We are told that there is no payment, and there is.
+    let lost = [
+        Act::Place,
+        Act::Fail(Fault::UnknownAfter),
+        Act::Fail(Fault::Rejected("api_error".to_owned())),
+        Act::StartOnce,
+        Act::Wait(Duration::minutes(2)),
+    ];
+    let late = vec![Act::Cancel, Act::PayFirst];
+    let surplus = vec![Act::Start(page("a")), Act::Pay, Act::PayFirst];
+    for (flow, ends, kind) in [
+        (late, OrderState::Cancelled, BreakKind::LateMoney),
+        (surplus, OrderState::Paid, BreakKind::SurplusPayment),
+    ] {
+        let end = endure_after(&lost, &flow, ends);
+        assert_eq!(end.refunds, BTreeMap::from([(("succeeded".to_owned(), 3998), 1)]));
+        assert_eq!((end.refunds_made, end.breaks, end.books["clearing"]), (1, vec![kind], 0));
+    }
 }
 
 /// Covers: fault 86, I26.

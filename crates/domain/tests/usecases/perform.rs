@@ -4,7 +4,10 @@ use paywright_domain::{ports::*, usecase::*, *};
 use paywright_testkit::{Fault, JobState, builders};
 use time::Duration;
 
-use crate::support::{Blow, Shop, page, ready};
+use crate::{
+    fate::Blow,
+    support::{Shop, about_payment, page, ready},
+};
 
 fn performs(shop: &Shop) -> PerformCall {
     PerformCall::new(shop.ports.clone(), shop.policy.clone())
@@ -45,13 +48,21 @@ async fn a_call_that_the_gateway_may_have_forgotten_is_never_sent() {
     shop.clock.advance(Duration::SECOND);
     let jobs = shop.claim(QueueName::Effects);
     let job = jobs.iter().find(|job| job.task == Task::PerformCall(call.id)).unwrap();
+    shop.gateway.fail_look(Fault::UnknownBefore);
     let error = performs(&shop).run(job.lease).await.unwrap_err();
-    assert!(matches!(error, PerformCallError::TooOld), "{error:?}");
-    assert_eq!(error.kind(), ErrorKind::Refused);
-    assert_eq!(shop.gateway.arrived().len(), 1, "nothing was sent");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
     assert_eq!(shop.payment(order.id).state, PaymentState::Created, "it may exist: only a search can tell");
     let start = shop.start(order.id, Channel::PaymentIntent).await.unwrap_err();
     assert!(matches!(start, StartPaymentError::InProgress), "{start:?}");
+
+    performs(&shop).run(job.lease).await.unwrap();
+    assert_eq!(shop.gateway.arrived().len(), 1, "nothing was sent");
+    assert_eq!(shop.store.calls(), [GatewayCall { state: CallState::Absent, ..call }]);
+    assert_eq!(
+        shop.payment(order.id).state,
+        PaymentState::Failed,
+        "the gateway has none, and nobody waits for it"
+    );
 }
 
 /// Covers: fault 18, fault 9, fault 11.
@@ -148,9 +159,9 @@ async fn an_answer_about_another_payment_is_a_break_and_moves_nothing() {
     let mut gateway = MockGateway::new();
     let fake = shop.gateway.clone();
     gateway.expect_perform().returning(move |call| {
-        ready(fake.perform(call)).map(|mut answer| {
-            answer.snapshot.amount = Some(builders::usd(1));
-            answer
+        ready(fake.perform(call)).map(|mut reply| {
+            about_payment(&mut reply).snapshot.amount = Some(builders::usd(1));
+            reply
         })
     });
     shop.clock.advance(Duration::MINUTE);
@@ -199,12 +210,19 @@ async fn a_refused_end_of_a_cancelled_orders_payment_completes_its_job() {
         mode: Mode::Test,
         amount: Some(payment.amount),
         sighting,
+        settled: false,
         refusal: None,
         origin: Origin::default(),
     };
     shop.hear(vec![shop.gateway.event("payment_intent.processing", told)]).await;
-    let job = shop.store.jobs().pop().unwrap();
-    assert_eq!((job.state, job.note.as_deref()), (JobState::Done, Some("rejected")), "asked to end, refused");
+    let call = shop.calls("cancel_intent").remove(0);
+    let job = shop.store.jobs().into_iter().find(|job| job.id == call.id).unwrap();
+    let note = job.note.as_deref();
+    assert_eq!(
+        (job.state, note),
+        (JobState::Done, Some("rejected: resource_missing")),
+        "asked to end, refused"
+    );
     assert_eq!(
         (shop.order(order.id).state, shop.payment(order.id).end_requested),
         (OrderState::Cancelled, false)

@@ -10,22 +10,27 @@ use paywright_domain::{ports::*, *};
 use paywright_testkit::{Fault, JobState, SessionStatus};
 use time::Duration;
 
-use crate::support::{Pause, Shop, page};
+use crate::{
+    fate::Pause,
+    support::{Shop, page},
+};
 
-type Act<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+pub(crate) type Act<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 /// How often one act is interrupted for the other. All interleavings would be billions; nearly every race shows with
 /// two to four interruptions.
 const SWITCHES_MAX: usize = 4;
+/// The same for acts that ask the port often.
+pub(crate) const SWITCHES_FEW: usize = 3;
 
 /// Polls two futures to their ends. Where both could go on, the next choice says whether to switch to the other one.
 /// Returns the choices that there were.
-fn interleave(acts: [Act<'_>; 2], choices: &[bool]) -> Vec<bool> {
+fn interleave(acts: [Act<'_>; 2], choices: &[bool], switches_max: usize) -> Vec<bool> {
     let mut running = acts.map(Some);
     let (mut context, mut made, mut who) = (Context::from_waker(Waker::noop()), Vec::new(), 0);
     for _ in 0..1_000 {
         let both = running.iter().all(Option::is_some);
-        if both && made.iter().filter(|switch| **switch).count() < SWITCHES_MAX {
+        if both && made.iter().filter(|switch| **switch).count() < switches_max {
             let switch = choices.get(made.len()).copied().unwrap_or(false);
             made.push(switch);
             who ^= usize::from(switch);
@@ -41,7 +46,17 @@ fn interleave(acts: [Act<'_>; 2], choices: &[bool]) -> Vec<bool> {
 
 /// Runs a race in every such interleaving: `scene` makes the shop, `acts` are what happens at the same time, and `check`
 /// looks at the shop when all jobs are done. Returns how many interleavings there were.
-async fn every_race(
+pub(crate) async fn every_race(
+    scene: impl AsyncFn() -> (Shop, OrderId),
+    acts: impl for<'a> Fn(&'a Shop, OrderId) -> [Act<'a>; 2],
+    check: impl AsyncFn(&Shop, OrderId, &str),
+) -> usize {
+    every_race_of(SWITCHES_MAX, scene, acts, check).await
+}
+
+/// As [`every_race`], with this many interruptions.
+pub(crate) async fn every_race_of(
+    switches_max: usize,
     scene: impl AsyncFn() -> (Shop, OrderId),
     acts: impl for<'a> Fn(&'a Shop, OrderId) -> [Act<'a>; 2],
     check: impl AsyncFn(&Shop, OrderId, &str),
@@ -50,7 +65,7 @@ async fn every_race(
     loop {
         let (shop, order) = scene().await;
         shop.fate.pause(true);
-        let made = interleave(acts(&shop, order), &choices);
+        let made = interleave(acts(&shop, order), &choices, switches_max);
         shop.fate.pause(false);
         shop.settle(Duration::hours(1)).await;
         shop.assert_sound();
@@ -67,12 +82,12 @@ async fn every_race(
     }
 }
 
-fn act<'a, T>(future: impl Future<Output = T> + 'a) -> Act<'a> {
+pub(crate) fn act<'a, T>(future: impl Future<Output = T> + 'a) -> Act<'a> {
     Box::pin(async move { drop(future.await) })
 }
 
 /// Runs every job of a queue that is due.
-async fn jobs(shop: &Shop, queue: QueueName) {
+pub(crate) async fn jobs(shop: &Shop, queue: QueueName) {
     for job in shop.claim(queue) {
         if let Err(error) = shop.run(&job).await {
             shop.store.retry(job.lease, Duration::MINUTE, &error).await.unwrap();
@@ -80,7 +95,7 @@ async fn jobs(shop: &Shop, queue: QueueName) {
     }
 }
 
-async fn placed() -> (Shop, OrderId) {
+pub(crate) async fn placed() -> (Shop, OrderId) {
     let shop = Shop::new();
     let order = shop.place().await.id;
     (shop, order)
@@ -107,7 +122,7 @@ fn assert_at_rest(shop: &Shop, order: OrderId, run: &str) {
                 .store
                 .jobs()
                 .into_iter()
-                .any(|job| job.task == Task::ExpireOrder(order.id) && job.state == JobState::Waiting);
+                .any(|job| job.task == Task::WatchOrder(order.id) && job.state == JobState::Waiting);
             assert!(waiting, "{run}: an unpaid order without a timer");
         }
         _ => assert!(shop.paid() == 1, "{run}: {}", order.state),
@@ -221,10 +236,19 @@ async fn cancelling_or_expiring_while_the_payment_is_heard_of_pays_the_order() {
         assert_at_rest(shop, order, run);
         assert_eq!(shop.order(order).state, OrderState::Paid, "{run}");
     };
-    let runs = every_race(
+    let given_back = async |shop: &Shop, order: OrderId, run: &str| {
+        assert_at_rest(shop, order, run);
+        // Whoever cancels after the money was heard of gives it back.
+        let (state, returned) = (shop.order(order).state, shop.payment(order).returned.minor());
+        let expected = if state == OrderState::Refunded { 3998 } else { 0 };
+        assert!([OrderState::Paid, OrderState::Refunded].contains(&state), "{run}: {state}");
+        assert_eq!(returned, expected, "{run}");
+    };
+    let runs = every_race_of(
+        SWITCHES_FEW,
         paid,
         |shop, order| [act(jobs(shop, QueueName::Webhooks)), act(shop.cancel(order))],
-        check,
+        given_back,
     )
     .await;
     assert!(runs > 100, "only {runs} interleavings");
@@ -234,7 +258,8 @@ async fn cancelling_or_expiring_while_the_payment_is_heard_of_pays_the_order() {
         shop.clock.set(shop.order(order).expires_at);
         (shop, order)
     };
-    let runs = every_race(
+    let runs = every_race_of(
+        SWITCHES_FEW,
         due,
         |shop, _| [act(jobs(shop, QueueName::Webhooks)), act(jobs(shop, QueueName::Effects))],
         check,

@@ -81,7 +81,9 @@ async fn an_event_read_twice_has_one_effect() {
     let shop = Shop::new();
     let (order, payment) = started(&shop, Channel::PaymentIntent).await;
     let event = shop.gateway.pay_intent(payment.intent.as_ref().unwrap()).remove(0);
-    let twin = shop.gateway.event("charge.succeeded", truth(&shop, &payment));
+    let mut told = truth(&shop, &payment);
+    (told.settled, told.sighting.settlement) = (false, None);
+    let twin = shop.gateway.event("charge.succeeded", told);
     shop.receive(vec![event.clone()]);
     let [job] = &shop.claim(QueueName::Webhooks)[..] else { panic!("one event") };
     let reads = RecordEvent::new(shop.ports.clone());
@@ -190,11 +192,21 @@ async fn an_object_that_is_not_what_was_asked_for_is_a_break_said_once_and_moves
         ),
         (
             "authorized too little",
-            |told| told.sighting.standing = Standing::Authorized(1),
+            |told| {
+                told.sighting.standing = Standing::Authorized(1);
+                told.sighting.capture_before = Some(after(Duration::WEEK));
+            },
             BreakKind::AmountMismatch,
         ),
         ("mode", |told| told.mode = Mode::Live, BreakKind::ModeMismatch),
-        ("intent", |told| told.sighting.intent = Some(builders::intent_id()), BreakKind::IdentityMismatch),
+        (
+            "intent",
+            |told| {
+                told.sighting.intent = Some(builders::intent_id());
+                told.sighting.standing = Standing::AwaitingMethod;
+            },
+            BreakKind::IdentityMismatch,
+        ),
         ("page", |told| told.sighting.session = Some(builders::session_id()), BreakKind::IdentityMismatch),
     ];
     for (what, lie, kind) in lies {

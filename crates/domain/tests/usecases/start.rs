@@ -7,7 +7,7 @@ use paywright_testkit::{Fault, builders, builders::usd};
 use secrecy::ExposeSecret;
 use time::Duration;
 
-use crate::support::{Shop, page, ready};
+use crate::support::{Shop, about_payment, page, ready};
 
 fn secret(started: &Started) -> &str {
     match &started.way {
@@ -23,14 +23,18 @@ fn url(started: &Started) -> &str {
     }
 }
 
+fn creates(operation: &Operation) -> bool {
+    matches!(operation, Operation::CreateIntent { .. } | Operation::CreateSession { .. })
+}
+
 /// A gateway that answers truthfully, except for what `lie` changes.
 fn lying(shop: &Shop, lie: fn(&mut Answer)) -> Ports {
     let mut gateway = MockGateway::new();
     let fake = shop.gateway.clone();
     gateway.expect_perform().returning(move |call| {
-        ready(fake.perform(call)).map(|mut answer| {
-            lie(&mut answer);
-            answer
+        ready(fake.perform(call)).map(|mut reply| {
+            lie(about_payment(&mut reply));
+            reply
         })
     });
     let fake = shop.gateway.clone();
@@ -125,7 +129,7 @@ async fn another_way_to_pay_ends_the_first_at_the_gateway_before_it_begins() {
         assert_ne!(first.id, second.id);
         let states: Vec<_> = shop.payments(order.id).iter().map(|payment| payment.state).collect();
         assert_eq!(states, [PaymentState::Cancelled, PaymentState::Pending]);
-        let asked: Vec<_> = shop.gateway.arrived().iter().map(|call| call.operation.creates()).collect();
+        let asked: Vec<_> = shop.gateway.arrived().iter().map(|call| creates(&call.operation)).collect();
         assert_eq!(asked, [true, false, true], "create, end, create");
         assert_eq!(shop.payable(), 1);
         assert_eq!(shop.order(order.id).state, OrderState::PaymentProcessing);
@@ -212,6 +216,7 @@ async fn a_finished_page_whose_money_is_under_way_is_looked_at_once() {
             mode: Mode::Test,
             amount: Some(payment.amount),
             sighting,
+            settled: false,
             refusal: None,
             origin: Origin::default(),
         };
@@ -294,15 +299,17 @@ async fn an_unknown_outcome_is_resolved_by_the_worker_with_the_same_key() {
 #[tokio::test]
 async fn the_way_to_pay_another_payment_is_never_handed_out() {
     type Lie = fn(&mut Answer);
-    let lies: [(Lie, BreakKind); 3] = [
-        (|answer| answer.snapshot.amount = Some(usd(1)), BreakKind::AmountMismatch),
-        (|answer| answer.snapshot.mode = Mode::Live, BreakKind::ModeMismatch),
+    // The last field: whether it shows in an object that we know by its name, too.
+    let lies: [(Lie, BreakKind, bool); 3] = [
+        (|answer| answer.snapshot.amount = Some(usd(1)), BreakKind::AmountMismatch, true),
+        (|answer| answer.snapshot.mode = Mode::Live, BreakKind::ModeMismatch, true),
         (
             |answer| answer.snapshot.payment = Some(PaymentId::from_uuid(uuid::Uuid::max())),
             BreakKind::IdentityMismatch,
+            false,
         ),
     ];
-    for (lie, kind) in lies {
+    for (lie, kind, always) in lies {
         // At its creation.
         let shop = Shop::new();
         let order = shop.place().await;
@@ -311,6 +318,9 @@ async fn the_way_to_pay_another_payment_is_never_handed_out() {
         assert!(matches!(outcome, Err(StartPaymentError::Gateway(_))), "{outcome:?}");
         assert_eq!((shop.breaks(), shop.payment(order.id).state), (vec![kind], PaymentState::Created));
 
+        if !always {
+            continue;
+        }
         // And when it is looked at again.
         let shop = Shop::new();
         let order = shop.place().await;
@@ -384,6 +394,7 @@ async fn a_key_that_was_used_for_something_else_is_a_bug_and_fails_no_payment() 
     let order = shop.place().await;
     let mut gateway = MockGateway::new();
     gateway.expect_perform().returning(|_| Err(GatewayError::KeyReused { message: "other".to_owned() }));
+    gateway.expect_find().returning(|_| Ok(None));
     let ports = Ports { gateway: Arc::new(gateway), ..shop.ports.clone() };
     let starts = StartPayment::new(ports, shop.policy.clone());
     let error = starts.run(shop.operation(), Actor::Shopper, order.id, page("a")).await.unwrap_err();

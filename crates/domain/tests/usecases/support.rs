@@ -1,22 +1,20 @@
-//! A shop in memory, its worker, and ports that die, fail or pause on demand.
+//! A shop in memory, and its worker.
 
 use std::{
     future::Future,
-    pin::{Pin, pin},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    pin::pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
-use async_trait::async_trait;
 use paywright_domain::{ports::*, usecase::*, *};
 use paywright_testkit::{
-    FakeGateway, FakeIntent, FakeSession, IntentStatus, JobState, ManualClock, MemoryStore, SeededEntropy,
-    SessionStatus, builders,
+    FakeDispute, FakeGateway, FakeIntent, FakeRefund, FakeSession, IntentStatus, JobState, ManualClock,
+    MemoryStore, SeededEntropy, SessionStatus, builders,
 };
 use time::{Duration, OffsetDateTime};
+
+use crate::fate::{Fate, Fragile};
 
 /// How long a request holds a call, and how long the worker holds a job.
 const HELD: Duration = Duration::SECOND.saturating_mul(30);
@@ -52,7 +50,13 @@ impl Shop {
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::default()),
         };
-        let policy = Policy { mode: Mode::Test, order_lifetime: Duration::DAY, call_held_for: HELD };
+        let policy = Policy {
+            mode: Mode::Test,
+            capture: CaptureMethod::Automatic,
+            expiring_hold: ExpiringHold::Void,
+            order_lifetime: Duration::DAY,
+            call_held_for: HELD,
+        };
         let hat = builders::product();
         let shop = Self { clock, store, gateway, fate, ports, policy, hat };
         shop.offer(&shop.hat);
@@ -77,6 +81,7 @@ impl Shop {
             items: vec![NewItem { product: self.hat.id, quantity }],
             customer: None,
             customer_email: None,
+            capture: None,
             metadata: Metadata::new(),
         }
     }
@@ -92,6 +97,73 @@ impl Shop {
     /// An order of two hats.
     pub(crate) async fn place(&self) -> Order {
         self.place_as(self.operation(), self.hats(2)).await.unwrap()
+    }
+
+    /// An order of two hats, paid by intent.
+    pub(crate) async fn paid_order(&self) -> (Order, Payment) {
+        let order = self.place().await;
+        let payment = self.start(order.id, Channel::PaymentIntent).await.unwrap().payment;
+        self.hear(self.gateway.pay_intent(&self.intent(&payment).id)).await;
+        (self.order(order.id), self.payment(order.id))
+    }
+
+    /// An order of two hats, whose money is reserved by intent and not taken yet.
+    pub(crate) async fn held_order(&self) -> (Order, Payment) {
+        let new = NewOrder { capture: Some(CaptureMethod::Manual), ..self.hats(2) };
+        let order = self.place_as(self.operation(), new).await.unwrap();
+        let payment = self.start(order.id, Channel::PaymentIntent).await.unwrap().payment;
+        self.hear(self.gateway.authorize_intent(&self.intent(&payment).id)).await;
+        (self.order(order.id), self.payment(order.id))
+    }
+
+    pub(crate) async fn refund_as(
+        &self,
+        operation: OperationId,
+        payment: PaymentId,
+        amount: Option<u64>,
+    ) -> Result<Refund, RequestRefundError> {
+        let refunds = RequestRefund::new(self.ports.clone(), self.policy.clone());
+        let reason = RefundReason::RequestedByCustomer;
+        let new = NewRefund { payment, amount, reason, note: None, expected_refundable: None };
+        refunds.run(operation, Actor::System, new).await
+    }
+
+    pub(crate) async fn refund(
+        &self,
+        payment: PaymentId,
+        amount: Option<u64>,
+    ) -> Result<Refund, RequestRefundError> {
+        self.refund_as(self.operation(), payment, amount).await
+    }
+
+    pub(crate) fn holds(&self) -> SettleHold {
+        SettleHold::new(self.ports.clone(), self.policy.clone())
+    }
+
+    pub(crate) async fn capture(
+        &self,
+        payment: PaymentId,
+        amount: Option<u64>,
+    ) -> Result<Payment, SettleHoldError> {
+        self.holds().capture(self.operation(), Actor::System, payment, amount).await
+    }
+
+    pub(crate) async fn void(&self, payment: PaymentId) -> Result<Payment, SettleHoldError> {
+        self.holds().void(self.operation(), Actor::System, payment).await
+    }
+
+    pub(crate) async fn fulfil(&self, order: OrderId) -> Result<Order, AdvanceOrderError> {
+        self.advance_as(self.operation(), order, Advance::StartFulfillment { amount: None }).await
+    }
+
+    pub(crate) async fn answer(&self, dispute: DisputeId, say: Say) -> Result<Dispute, AnswerDisputeError> {
+        let answers = AnswerDispute::new(self.ports.clone(), self.policy.clone());
+        answers.run(self.operation(), Actor::System, dispute, say).await
+    }
+
+    pub(crate) async fn sync(&self, payment: PaymentId) -> Result<Payment, SyncPaymentError> {
+        let syncs = SyncPayment::new(self.ports.clone(), self.policy.clone());
+        syncs.run(self.operation(), payment).await
     }
 
     pub(crate) async fn start_as(
@@ -163,8 +235,8 @@ impl Shop {
                 .await
                 .map(drop)
                 .map_err(|error| format!("{error:?}")),
-            Task::ExpireOrder(order) => CancelOrder::new(ports, policy)
-                .expire(job.lease, *order)
+            Task::WatchOrder(order) => WatchOrder::new(ports, policy)
+                .run(job.lease, *order)
                 .await
                 .map_err(|error| format!("{error:?}")),
         }
@@ -235,9 +307,59 @@ impl Shop {
         self.gateway.sessions().into_iter().find(|page| page.payment == payment.id).unwrap()
     }
 
-    /// The kinds of breaks that are stored.
+    /// The payment's refunds, oldest first.
+    pub(crate) fn refunds(&self, payment: PaymentId) -> Vec<Refund> {
+        let mut refunds = self.store.refunds();
+        refunds.retain(|refund| refund.payment == payment);
+        refunds
+    }
+
+    /// The only refund that the gateway made.
+    pub(crate) fn refund_made(&self) -> FakeRefund {
+        let mut made = self.gateway.refunds_made();
+        assert_eq!(made.len(), 1, "{made:#?}");
+        made.remove(0)
+    }
+
+    /// The only dispute that we know.
+    pub(crate) fn dispute(&self) -> Dispute {
+        let mut disputes = self.store.disputes();
+        assert_eq!(disputes.len(), 1, "{disputes:#?}");
+        disputes.remove(0)
+    }
+
+    /// The only dispute that a customer opened.
+    pub(crate) fn dispute_opened(&self) -> FakeDispute {
+        let mut opened = self.gateway.disputes_opened();
+        assert_eq!(opened.len(), 1, "{opened:#?}");
+        opened.remove(0)
+    }
+
+    /// The kinds of breaks that were found, resolved ones included.
     pub(crate) fn breaks(&self) -> Vec<BreakKind> {
         self.store.breaks().into_iter().map(|found| found.kind).collect()
+    }
+
+    /// The kinds of breaks that nothing explains yet.
+    pub(crate) fn open_breaks(&self) -> Vec<BreakKind> {
+        self.store.open_breaks().into_iter().map(|found| found.kind).collect()
+    }
+
+    /// What an account got less what it gave, in minor units of a currency.
+    pub(crate) fn balance(&self, account: Account, currency: &str) -> i64 {
+        let journals = self.store.journals();
+        let lines = journals.iter().flat_map(|journal| &journal.entries);
+        let of = |line: &&LedgerEntry| line.amount.currency().code() == currency;
+        let minor = |line: &LedgerEntry| i64::try_from(line.amount.minor()).unwrap();
+        let sign = |line: &LedgerEntry| i64::from(line.debit == account) - i64::from(line.credit == account);
+        lines.filter(of).map(|line| sign(line) * minor(line)).sum()
+    }
+
+    /// Everything that was recorded of the calls of one kind, oldest first.
+    pub(crate) fn calls(&self, operation: &str) -> Vec<GatewayCall> {
+        let mut calls = self.store.calls();
+        calls.retain(|call| call.operation.name() == operation);
+        calls
     }
 
     /// How many intents and pages a customer could still pay at the gateway.
@@ -259,14 +381,16 @@ impl Shop {
 
     /// What must hold after everything that went right or wrong.
     ///
-    /// Checks: I1, I2, I6, I12, I14, I18, I19.
+    /// Checks: I1, I2, I3, I6, I8, I12, I14, I18, I19.
     pub(crate) fn assert_sound(&self) {
         for order in self.store.orders() {
             let payments = self.payments(order.id);
             let live = payments.iter().filter(|payment| payment.state.is_live()).count();
             assert!(live <= 1, "{live} live payments of one order: {payments:#?}");
             if let Some(by) = order.paid_by.filter(|_| order.state != OrderState::Authorized) {
-                let intent = self.gateway.intents().into_iter().find(|intent| intent.payment == by).unwrap();
+                let name = payments.iter().find(|payment| payment.id == by).unwrap().intent.clone();
+                let intent =
+                    self.gateway.intents().into_iter().find(|it| Some(&it.id) == name.as_ref()).unwrap();
                 assert!(
                     matches!(intent.status, IntentStatus::Captured { .. }),
                     "{} is {} on the word of nobody",
@@ -275,6 +399,7 @@ impl Shop {
                 );
             }
         }
+        self.assert_money();
         let mut keys: Vec<_> = self.store.calls().iter().map(GatewayCall::key).collect();
         let recorded = keys.len();
         keys.sort();
@@ -283,23 +408,55 @@ impl Shop {
         for arrived in self.gateway.arrived() {
             assert!(keys.contains(&arrived.key), "{} was sent, but never recorded", arrived.key);
         }
+        self.assert_told();
+    }
+
+    /// What is on its way back is what the refunds say, and no more than was taken; no two of ours are one of the
+    /// gateway's; and what is withheld is what the disputes say.
+    fn assert_money(&self) {
+        for payment in self.store.payments() {
+            let refunds = self.refunds(payment.id);
+            let sum = |counts: fn(RefundState) -> bool| -> u64 {
+                let of = refunds.iter().filter(|refund| counts(refund.state));
+                of.map(|refund| refund.amount.minor()).sum()
+            };
+            assert_eq!(payment.refunded.minor(), sum(RefundState::is_reserved), "{refunds:#?}");
+            assert_eq!(
+                payment.returned.minor(),
+                sum(|state| state == RefundState::Succeeded),
+                "{refunds:#?}"
+            );
+            assert!(payment.refunded <= payment.captured, "{payment:#?}");
+            let mut names: Vec<_> = refunds.iter().filter_map(|refund| refund.gateway.as_ref()).collect();
+            let known = names.len();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), known, "two refunds here are one at the gateway");
+            let disputes = self.store.disputes().into_iter().filter(|dispute| dispute.payment == payment.id);
+            let withheld: u64 = disputes.map(|dispute| dispute.withheld().minor()).sum();
+            assert_eq!(payment.disputed.minor(), withheld);
+        }
+        for intent in self.gateway.intents() {
+            assert!(intent.refunded() <= intent.captured, "{intent:#?}");
+        }
+    }
+
+    /// Every step has its line in the audit trail.
+    fn assert_told(&self) {
         let mut steps = std::collections::BTreeMap::new();
         for row in self.store.audit() {
-            if row.entry.subject == "order" || row.entry.subject == "payment" {
-                let about = if row.entry.subject == "order" { None } else { row.entry.payment };
-                *steps.entry((row.order, about)).or_insert(0) += 1;
-            }
+            let about = match row.entry.subject.as_str() {
+                "order" => row.order.to_string(),
+                "payment" => row.entry.payment.unwrap().to_string(),
+                "refund" => row.entry.detail["refund"].clone(),
+                _ => continue,
+            };
+            *steps.entry(about).or_insert(0) += 1;
         }
-        for order in self.store.orders() {
-            assert_eq!(steps[&(order.id, None)], order.version.number(), "one audit row a step");
-        }
-        for payment in self.store.payments() {
-            assert_eq!(
-                steps[&(payment.order, Some(payment.id))],
-                payment.version.number(),
-                "one audit row a step"
-            );
-        }
+        let told = |id: String, version: Version| assert_eq!(steps.get(&id), Some(&version.number()), "{id}");
+        self.store.orders().iter().for_each(|order| told(order.id.to_string(), order.version));
+        self.store.payments().iter().for_each(|payment| told(payment.id.to_string(), payment.version));
+        self.store.refunds().iter().for_each(|refund| told(refund.id.to_string(), refund.version));
     }
 }
 
@@ -309,6 +466,14 @@ pub(crate) fn page(name: &str) -> Channel {
         success: format!("https://shop.example/{name}/thanks"),
         cancel: format!("https://shop.example/{name}/basket"),
     })
+}
+
+/// The answer about a payment.
+pub(crate) fn about_payment(reply: &mut Reply) -> &mut Answer {
+    match reply {
+        Reply::Payment(answer) => answer,
+        Reply::Refund(_) | Reply::Dispute(_) => panic!("not about a payment: {reply:?}"),
+    }
 }
 
 /// What a future says that waits for nothing.
@@ -321,183 +486,6 @@ pub(crate) fn until_death<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),
         Poll::Pending => None,
-    }
-}
-
-/// How a port call goes wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Blow {
-    /// The process is killed before the call has an effect.
-    DieBefore,
-    /// The process is killed after it, before it hears the answer.
-    DieAfter,
-    /// Nothing happens, and nobody can tell.
-    FailBefore,
-    /// It happens, and the answer is lost.
-    FailAfter,
-    /// Somebody else was faster; for commits only.
-    Conflict,
-    /// The lease went to somebody else; for commits only.
-    LeaseLost,
-}
-
-/// What happens to which port call. Calls of the store and of the gateway are counted together, from 0.
-#[derive(Default)]
-pub(crate) struct Fate {
-    blows: Mutex<Vec<(usize, Blow)>>,
-    calls: AtomicUsize,
-    commits: Mutex<Vec<Blow>>,
-    pausing: AtomicBool,
-}
-
-impl Fate {
-    /// These calls go wrong.
-    pub(crate) fn of(blows: Vec<(usize, Blow)>) -> Self {
-        Self { blows: Mutex::new(blows), ..Self::default() }
-    }
-
-    /// The next commits go wrong, whatever their numbers.
-    pub(crate) fn next_commits(&self, blows: impl IntoIterator<Item = Blow>) {
-        self.commits.lock().unwrap().extend(blows);
-    }
-
-    /// From now on every call waits once before it happens, so that others can go first.
-    pub(crate) fn pause(&self, pausing: bool) {
-        self.pausing.store(pausing, Ordering::Relaxed);
-    }
-
-    /// How many calls there were.
-    pub(crate) fn calls(&self) -> usize {
-        self.calls.load(Ordering::Relaxed)
-    }
-
-    /// Whether every blow fell.
-    pub(crate) fn is_fulfilled(&self) -> bool {
-        self.blows.lock().unwrap().is_empty()
-    }
-
-    fn next(&self) -> Option<Blow> {
-        let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        let mut blows = self.blows.lock().unwrap();
-        let at = blows.iter().position(|(number, _)| *number == call)?;
-        Some(blows.remove(at).1)
-    }
-
-    async fn around<T, E>(
-        &self,
-        call: impl Future<Output = Result<T, E>>,
-        lost: impl FnOnce() -> E,
-    ) -> Result<T, E> {
-        if self.pausing.load(Ordering::Relaxed) {
-            Pause::default().await;
-        }
-        match self.next() {
-            None => call.await,
-            Some(Blow::DieBefore) => std::future::pending().await,
-            Some(Blow::DieAfter) => {
-                let _ = call.await;
-                std::future::pending().await
-            }
-            Some(Blow::FailAfter) => {
-                let _ = call.await;
-                Err(lost())
-            }
-            Some(Blow::FailBefore | Blow::Conflict | Blow::LeaseLost) => Err(lost()),
-        }
-    }
-}
-
-/// Lets others go first, once.
-#[derive(Default)]
-pub(crate) struct Pause(bool);
-
-impl Future for Pause {
-    type Output = ();
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.0, true) { Poll::Ready(()) } else { Poll::Pending }
-    }
-}
-
-/// A store and a gateway under a fate.
-struct Fragile {
-    store: Arc<MemoryStore>,
-    gateway: Arc<FakeGateway>,
-    fate: Arc<Fate>,
-}
-
-impl Fragile {
-    async fn stored<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        self.fate.around(call, || StoreError::Unavailable("fate".into())).await
-    }
-
-    async fn asked<T>(&self, call: impl Future<Output = Result<T, GatewayError>>) -> Result<T, GatewayError> {
-        self.fate.around(call, || GatewayError::Unknown("fate".into())).await
-    }
-}
-
-#[async_trait]
-impl Store for Fragile {
-    async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
-        self.stored(self.store.order(id)).await
-    }
-    async fn order_by_token(&self, token: &str) -> Result<Option<Order>, StoreError> {
-        self.stored(self.store.order_by_token(token)).await
-    }
-    async fn payment(&self, id: PaymentId) -> Result<Option<Payment>, StoreError> {
-        self.stored(self.store.payment(id)).await
-    }
-    async fn payment_by_intent(&self, id: &IntentId) -> Result<Option<Payment>, StoreError> {
-        self.stored(self.store.payment_by_intent(id)).await
-    }
-    async fn payment_by_session(&self, id: &SessionId) -> Result<Option<Payment>, StoreError> {
-        self.stored(self.store.payment_by_session(id)).await
-    }
-    async fn live_payment(&self, order: OrderId) -> Result<Option<Payment>, StoreError> {
-        self.stored(self.store.live_payment(order)).await
-    }
-    async fn call(&self, id: JobId) -> Result<Option<GatewayCall>, StoreError> {
-        self.stored(self.store.call(id)).await
-    }
-    async fn products(&self, mode: Mode, ids: &[ProductId]) -> Result<Vec<Product>, StoreError> {
-        self.stored(self.store.products(mode, ids)).await
-    }
-    async fn customer(&self, mode: Mode, id: CustomerId) -> Result<Option<Customer>, StoreError> {
-        self.stored(self.store.customer(mode, id)).await
-    }
-    async fn customer_by_email(&self, mode: Mode, email: &str) -> Result<Option<Customer>, StoreError> {
-        self.stored(self.store.customer_by_email(mode, email)).await
-    }
-    async fn knows(&self, cause: Cause) -> Result<bool, StoreError> {
-        self.stored(self.store.knows(cause)).await
-    }
-    async fn commit(&self, changes: Changes) -> Result<Committed, StoreError> {
-        let blow = {
-            let mut blows = self.fate.commits.lock().unwrap();
-            if blows.is_empty() { None } else { Some(blows.remove(0)) }
-        };
-        match blow {
-            Some(Blow::Conflict) => Err(StoreError::Conflict),
-            Some(Blow::LeaseLost) => Err(StoreError::LeaseLost),
-            Some(Blow::FailBefore) => Err(StoreError::Unavailable("fate".into())),
-            Some(other) => panic!("{other:?} is not a commit's"),
-            None => self.stored(self.store.commit(changes)).await,
-        }
-    }
-}
-
-#[async_trait]
-impl Gateway for Fragile {
-    async fn perform(&self, call: &GatewayCall) -> Result<Answer, GatewayError> {
-        self.asked(self.gateway.perform(call)).await
-    }
-    async fn intent(&self, id: &IntentId) -> Result<Option<Answer>, GatewayError> {
-        self.asked(self.gateway.intent(id)).await
-    }
-    async fn session(&self, id: &SessionId) -> Result<Option<Answer>, GatewayError> {
-        self.asked(self.gateway.session(id)).await
-    }
-    fn understand(&self, body: &[u8]) -> Result<Heard, Malformed> {
-        self.gateway.understand(body)
     }
 }
 

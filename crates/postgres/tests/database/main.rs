@@ -2,11 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a broken assumption shall stop the test, in helpers too")]
 
 mod access;
+mod books;
 mod commits;
 mod inbox;
 mod pools;
+mod refunds;
 mod relay;
 mod repeats;
 mod schema;
+mod schema_books;
 mod schema_plans;
 mod stage;
+mod upgrade;

@@ -6,7 +6,7 @@ use paywright_testkit::builders::{self, ChangesExt, Steps};
 use crate::stage::Stage;
 
 /// The name of the constraint, or the SQL state, that refuses a statement.
-async fn refusal(stage: &Stage, sql: &'static str) -> String {
+pub(crate) async fn refusal(stage: &Stage, sql: &'static str) -> String {
     let error = stage.run(sql).await.expect_err(sql);
     let error = error.as_database_error().unwrap();
     error.constraint().map_or_else(|| error.code().unwrap().into_owned(), str::to_owned)
@@ -21,6 +21,17 @@ async fn impossible_money_and_states_are_refused() {
     for (sql, constraint) in [
         ("UPDATE payments SET refunded = captured + 1", "payments_refunded"),
         ("UPDATE payments SET refunded = -1", "payments_refunded"),
+        ("UPDATE payments SET returned = refunded + 1", "payments_returned"),
+        ("UPDATE payments SET returned = -1", "payments_returned"),
+        ("UPDATE payments SET disputed = -1", "payments_disputed"),
+        ("UPDATE payments SET disputes_blocking = -1", "payments_disputes_blocking"),
+        ("UPDATE payments SET capture_asked = 0", "payments_capture_asked"),
+        ("UPDATE payments SET capture_asked = amount + 1", "payments_capture_asked"),
+        ("UPDATE payments SET capture_requested = true, capture_asked = 1", "payments_capture_requested"),
+        ("UPDATE payments SET unwanted = true, state = 'cancelled', captured = 0", "payments_unwanted"),
+        ("UPDATE payments SET fee = 1", "payments_fee_whole"),
+        ("UPDATE payments SET fee = -1, fee_currency = 'usd', fee_transaction = 'txn'", "payments_fee"),
+        ("UPDATE payments SET capture = 'never'", "payments_capture"),
         ("UPDATE payments SET captured = amount + 1", "payments_captured"),
         ("UPDATE payments SET captured = -1, refunded = -1", "payments_captured"),
         ("UPDATE payments SET amount = -1, captured = 0", "payments_amount"),
@@ -57,10 +68,11 @@ async fn impossible_money_and_states_are_refused() {
 async fn a_second_live_payment_is_refused_to_everybody() {
     let stage = Stage::new().await;
     stage.started().await;
-    let second = "INSERT INTO payments (id, order_id, mode, version, channel, amount, currency, state, capturable,
-                                        captured, refunded, end_requested, end_generation, created_at)
-                  SELECT gen_random_uuid(), order_id, mode, 1, channel, amount, currency, 'processing', 0, 0, 0, false,
-                         0, now() FROM payments";
+    let second = "INSERT INTO payments (id, order_id, mode, version, channel, capture, amount, currency, state, capturable,
+                                        captured, capture_requested, capture_generation, hold_told, refunded, returned,
+                                        disputed, disputes_blocking, unwanted, end_requested, end_generation, created_at)
+                  SELECT gen_random_uuid(), order_id, mode, 1, channel, capture, amount, currency, 'processing', 0, 0,
+                         false, 0, false, 0, 0, 0, 0, false, false, 0, now() FROM payments";
     assert_eq!(refusal(&stage, second).await, "payments_one_live_per_order");
 }
 
@@ -93,7 +105,7 @@ async fn an_impossible_row_is_named_and_not_guessed_at() {
         .run(
             r#"UPDATE payments SET intent = 'not an id!';
                 UPDATE orders SET metadata = '{"number": 1}';
-                UPDATE gateway_calls SET parameters = parameters || '{"operation": "burn_money"}'"#,
+                UPDATE gateway_calls SET parameters = '{"operation": "burn_money"}'"#,
         )
         .await
         .unwrap();

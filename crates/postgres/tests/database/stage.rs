@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use paywright_domain::{
-    Changes, Order, OrderEvent, Payment,
+    Changes, Order, OrderEvent, Payment, PaymentEvent, Sighting, Standing,
     ports::{Committed, Store},
 };
 use paywright_postgres::{PoolOptions, Postgres, TestDb};
@@ -34,6 +34,20 @@ impl Stage {
         let payment = builders::payment(order.after()).started();
         let pair = (order.after().clone(), payment.after().clone());
         self.now(builders::changes().step(placed).step(order).step(payment)).await;
+        pair
+    }
+
+    /// An order whose payment was just captured.
+    pub(crate) async fn paid(&self) -> (Order, Payment) {
+        let (order, payment) = self.started().await;
+        let sighting = Sighting {
+            intent: Some(builders::intent_id()),
+            ..builders::seen(Standing::Captured { captured: payment.amount.minor(), refunded: 0 })
+        };
+        let captured = payment.step(PaymentEvent::Seen(sighting));
+        let paid = order.step(OrderEvent::Captured(payment.id));
+        let pair = (paid.after().clone(), captured.after().clone());
+        self.now(builders::changes().step(paid).step(captured)).await;
         pair
     }
 

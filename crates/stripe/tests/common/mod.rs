@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use paywright_domain::{
-    CallState, GatewayCall, JobId, Metadata, Mode, Operation, OrderId, PaymentId, ports::Clock,
+    CallState, CaptureMethod, GatewayCall, JobId, Metadata, Mode, Operation, OrderId, PaymentId, Subject,
+    ports::{Answer, Clock, GatewayError, Reply},
 };
 use paywright_stripe::{Settings, Stripe};
 use time::{OffsetDateTime, macros::datetime};
@@ -38,6 +39,7 @@ pub(crate) fn call(seed: u8, operation: Operation) -> GatewayCall {
         id: JobId::from_parts(NOW, &[seed; 10]),
         order: OrderId::from_parts(NOW, &[seed; 10]),
         payment: PaymentId::from_parts(NOW, &[seed; 10]),
+        subject: Subject::Payment(PaymentId::from_parts(NOW, &[seed; 10])),
         mode: Mode::Test,
         operation,
         generation: 0,
@@ -49,5 +51,14 @@ pub(crate) fn call(seed: u8, operation: Operation) -> GatewayCall {
 pub(crate) fn create_intent(seed: u8) -> GatewayCall {
     let receipt_email = Some("jenny@example.com".to_owned());
     let metadata = Metadata::from([("table".to_owned(), "7".to_owned())]);
-    call(seed, Operation::CreateIntent { amount: 1999, currency: "usd".to_owned(), receipt_email, metadata })
+    let (currency, capture_method) = ("usd".to_owned(), CaptureMethod::Automatic);
+    call(seed, Operation::CreateIntent { amount: 1999, currency, capture_method, receipt_email, metadata })
+}
+
+/// The answer of a call about a payment.
+pub(crate) fn about_payment(outcome: Result<Reply, GatewayError>) -> Result<Answer, GatewayError> {
+    outcome.map(|reply| match reply {
+        Reply::Payment(answer) => *answer,
+        other => panic!("not about a payment: {other:?}"),
+    })
 }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use paywright_domain::{
-    CallState, Cause, Effect, GatewayCall, Lease, Metadata, Operation, SessionLine,
+    CallState, CaptureMethod, Cause, Effect, GatewayCall, Lease, Metadata, Operation, SessionLine, Subject,
     ports::{QueueName, Task},
 };
 
 use super::{
     Backend,
-    stage::{LONG, SHORT, Stage, at_once, soon},
+    stage::{LONG, SHORT, Stage, at_once, awkward_evidence, soon},
 };
-use crate::builders::{self, ChangesExt, intent_id, session_id};
+use crate::builders::{self, ChangesExt, gateway_dispute_id, intent_id, refund, session_id, usd};
 
 /// Every kind of call, so that it can be repeated to the letter.
 ///
@@ -19,6 +19,7 @@ use crate::builders::{self, ChangesExt, intent_id, session_id};
 pub async fn every_call_reads_back(backend: Arc<dyn Backend>) {
     let stage = Stage::new(backend);
     let (order, payment) = stage.started().await;
+    let evidence = awkward_evidence();
     let metadata: Metadata = [("ключ".to_owned(), "値 \" \\".to_owned())].into();
     let line =
         |name: &str, unit_amount, quantity| SessionLine { name: name.to_owned(), unit_amount, quantity };
@@ -26,12 +27,14 @@ pub async fn every_call_reads_back(backend: Arc<dyn Backend>) {
         Operation::CreateIntent {
             amount: u64::from(u32::MAX) + 1,
             currency: "idr".to_owned(),
+            capture_method: CaptureMethod::Manual,
             receipt_email: Some("a@example.com".to_owned()),
             metadata: metadata.clone(),
         },
         Operation::CreateSession {
             currency: "usd".to_owned(),
             lines: vec![line("帽子", 5, 2), line("a", 1, 999_999), line("帽子", 5, 1)],
+            capture_method: CaptureMethod::Automatic,
             customer_email: None,
             success_url: "https://shop.example/ok?s={CHECKOUT_SESSION_ID}".to_owned(),
             cancel_url: "https://shop.example/".to_owned(),
@@ -40,6 +43,16 @@ pub async fn every_call_reads_back(backend: Arc<dyn Backend>) {
         },
         Operation::CancelIntent { intent: intent_id(), reason: "abandoned".to_owned() },
         Operation::ExpireSession { session: session_id() },
+        Operation::Capture { intent: intent_id(), amount: 1 },
+        Operation::CreateRefund {
+            intent: intent_id(),
+            amount: u64::from(u32::MAX) + 1,
+            reason: Some("duplicate".to_owned()),
+            metadata: [("failure_reason".to_owned(), "ausverkauft — 售罄\u{0}".to_owned())].into(),
+        },
+        Operation::StageEvidence { dispute: gateway_dispute_id(), evidence: evidence.clone() },
+        Operation::SubmitEvidence { dispute: gateway_dispute_id(), evidence },
+        Operation::CloseDispute { dispute: gateway_dispute_id() },
     ];
     for (operation, generation) in operations.into_iter().zip(1..) {
         let id = builders::new_id(stage.now);
@@ -56,7 +69,7 @@ pub async fn every_call_reads_back(backend: Arc<dyn Backend>) {
 pub async fn an_answer_ends_its_call(backend: Arc<dyn Backend>) {
     let stage = Stage::new(backend);
     let (order, payment) = stage.started().await;
-    for (state, generation) in [(CallState::Done, 1), (CallState::Rejected, 2)] {
+    for (state, generation) in [(CallState::Done, 1), (CallState::Rejected, 2), (CallState::Absent, 3)] {
         let call = GatewayCall { generation, ..builders::call(&order, &payment) };
         let held = Effect::Call { call: call.clone(), held_for: Some(LONG) };
         stage.now(stage.request().effect(held)).await;
@@ -83,6 +96,28 @@ pub async fn a_call_is_recorded_once_for_its_key(backend: Arc<dyn Backend>) {
     stage.now(record(GatewayCall { generation: 2, ..builders::call(&order, &payment) })).await;
     let operation = Operation::CancelIntent { intent: intent_id(), reason: "duplicate".to_owned() };
     stage.now(record(GatewayCall { operation, ..builders::call(&order, &payment) })).await;
+}
+
+/// What a call is about is part of its key: refunds of one payment each have their first call, and each only one.
+///
+/// Covers: I7, I18, fault 143.
+pub async fn several_refunds_of_a_payment_have_calls_of_their_own(backend: Arc<dyn Backend>) {
+    let stage = Stage::new(backend);
+    let (order, mut payment) = stage.paid().await;
+    for _ in 0..3 {
+        let birth = refund(&payment, usd(1000));
+        let wanted = birth.after().clone();
+        payment = stage.give_back(&payment, birth).await;
+        let call = builders::refund_call(&order, &payment, &wanted);
+        assert_eq!((call.generation, call.subject), (1, Subject::Refund(wanted.id)));
+        let record = |call: &GatewayCall| {
+            stage.request().effect(Effect::Call { call: call.clone(), held_for: Some(LONG) })
+        };
+        stage.now(record(&call)).await;
+        assert_eq!(stage.call(call.id).await.unwrap().as_ref(), Some(&call));
+        let twin = GatewayCall { id: builders::new_id(stage.now), ..call };
+        stage.conflicts(record(&twin)).await;
+    }
 }
 
 /// A call that nobody holds is claimable as soon as it is committed.

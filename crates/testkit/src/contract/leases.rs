@@ -79,8 +79,8 @@ pub async fn the_oldest_due_come_first_up_to_the_limit(backend: Arc<dyn Backend>
     for minutes in [2, 4, 1, 3] {
         let order = stage.placed().await.id;
         let (job, at) = (builders::new_id(stage.now), stage.now - Duration::minutes(minutes));
-        stage.now(stage.request().effect(Effect::ExpireOrder { job, order, at })).await;
-        orders.push((minutes, Task::ExpireOrder(order)));
+        stage.now(stage.request().effect(Effect::WatchOrder { job, order, at })).await;
+        orders.push((minutes, Task::WatchOrder(order)));
     }
     orders.sort_by_key(|(minutes, _)| -minutes);
     assert_eq!(stage.claim(QueueName::Effects, 0, LONG).await.unwrap(), []);
@@ -100,8 +100,8 @@ pub async fn queues_do_not_see_each_others_jobs(backend: Arc<dyn Backend>) {
     receive(&stage, 1).await;
     let order = stage.placed().await.id;
     let (job, at) = (builders::new_id(stage.now), stage.now - Duration::MINUTE);
-    stage.now(stage.request().effect(Effect::ExpireOrder { job, order, at })).await;
-    assert_eq!(stage.take_one(QueueName::Effects, LONG).await.task, Task::ExpireOrder(order));
+    stage.now(stage.request().effect(Effect::WatchOrder { job, order, at })).await;
+    assert_eq!(stage.take_one(QueueName::Effects, LONG).await.task, Task::WatchOrder(order));
     assert_eq!(stage.take_one(WEBHOOKS, LONG).await.task, Task::ReadEvent("evt_0".to_owned()));
 }
 

@@ -7,15 +7,19 @@
 //! Stores count leases by a clock of their own, so nothing here moves time: leases that must end are short and
 //! polled for, leases that must hold are a minute long.
 
+pub mod breaks;
 pub mod calls;
 pub mod catalogue;
 pub mod causes;
 pub mod concurrency;
+pub mod disputes;
 pub mod inbox;
 pub mod jobs;
 pub mod leases;
+pub mod ledger;
 pub mod payments;
 pub mod reader;
+pub mod refunds;
 pub mod rows;
 mod stage;
 pub mod timers;
@@ -58,6 +62,7 @@ macro_rules! store_contract {
                 a_cancelled_order_keeps_its_reason,
                 a_payment_reads_back_as_it_was_started,
                 every_step_of_a_payment_reads_back,
+                a_payment_may_be_born_ended,
                 great_amounts_read_back,
                 customers_are_unique_by_address_within_a_mode,
                 products_are_found_within_their_mode,
@@ -69,10 +74,39 @@ macro_rules! store_contract {
                 of_many_starts_at_once_one_wins,
                 an_object_of_the_gateway_belongs_to_one_payment,
             ],
+            refunds: [
+                every_step_of_a_refund_reads_back,
+                every_end_of_a_refund_reads_back,
+                a_refund_may_be_born_and_seen_at_once,
+                a_stale_step_of_a_refund_changes_nothing,
+                a_refund_of_the_gateway_belongs_to_one,
+                more_is_never_given_back_than_was_taken,
+                refunds_at_once_never_reserve_more_than_was_taken,
+            ],
+            disputes: [
+                every_step_of_a_dispute_reads_back,
+                a_dispute_may_come_before_its_payment,
+                evidence_reads_back_to_the_letter,
+                a_stale_step_of_a_dispute_changes_nothing,
+                a_dispute_of_the_gateway_is_opened_once,
+            ],
+            ledger: [
+                a_movement_is_booked_line_by_line,
+                a_movement_is_booked_once,
+                a_movement_told_by_many_at_once_is_booked_once,
+                a_unit_that_conflicts_books_nothing,
+            ],
+            breaks: [
+                a_break_reads_back,
+                a_break_is_open_once,
+                an_explained_break_is_ended,
+                an_ended_break_is_opened_again,
+            ],
             calls: [
                 every_call_reads_back,
                 an_answer_ends_its_call,
                 a_call_is_recorded_once_for_its_key,
+                several_refunds_of_a_payment_have_calls_of_their_own,
                 a_recorded_call_is_a_job_at_once,
                 a_held_call_is_its_committers,
                 a_held_call_passes_to_one_worker_when_its_time_is_over,
@@ -88,13 +122,14 @@ macro_rules! store_contract {
             timers: [
                 a_timer_rings_at_its_time,
                 a_wrong_clock_does_not_move_a_timer,
-                a_timer_is_moved_not_doubled,
+                a_timer_is_moved_to_the_earlier_of_both_times,
                 a_timer_moved_while_it_is_held_rings_again,
                 a_timer_may_set_the_next_one,
             ],
             trail: [
                 a_step_is_told_with_why_and_who,
                 a_unit_is_told_in_order,
+                refunds_and_disputes_are_told,
                 a_decline_is_told_once,
                 a_break_is_told_once,
             ],
@@ -161,6 +196,20 @@ macro_rules! reader_contract {
                 orders_are_filtered,
                 modes_do_not_see_each_other,
                 a_timeline_is_oldest_first_and_of_one_order,
+                an_order_is_shown_with_its_refunds_and_disputes,
+            ],
+            refunds: [
+                refunds_are_listed_newest_first_in_pages,
+            ],
+            disputes: [
+                disputes_are_listed_newest_first_in_pages,
+            ],
+            breaks: [
+                breaks_are_listed_newest_first_in_pages,
+            ],
+            ledger: [
+                each_currency_sums_to_zero,
+                the_ledger_is_read_by_time_in_pages,
             ],
         }
     };

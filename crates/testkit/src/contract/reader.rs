@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use paywright_domain::{
-    Decline, Mode, Order, OrderEvent, OrderId, OrderState, PaymentEvent, Product, Standing,
+    Decline, Dispute, DisputeStatus, Mode, Order, OrderEvent, OrderId, OrderState, PaymentEvent, Product,
+    Refund, RefundDraft, Standing,
     ports::{OrderFilter, OrderView, Page},
 };
 use time::Duration;
@@ -18,7 +19,16 @@ pub async fn an_order_is_shown_with_all_its_parts(backend: Arc<dyn Backend>) {
     let stage = Stage::new(backend);
     let bare = stage.placed().await;
     let shown = stage.order_view(Mode::Test, bare.id).await.unwrap();
-    assert_eq!(shown, Some(OrderView { order: bare, payments: vec![], declines: vec![] }));
+    assert_eq!(
+        shown,
+        Some(OrderView {
+            order: bare,
+            payments: vec![],
+            declines: vec![],
+            refunds: vec![],
+            disputes: vec![]
+        })
+    );
 
     let (order, first) = stage.started().await;
     let first = stage.hear(&first, PaymentEvent::Seen(seen(Standing::Cancelled))).await;
@@ -31,6 +41,7 @@ pub async fn an_order_is_shown_with_all_its_parts(backend: Arc<dyn Backend>) {
         refusal.at = stage.now + Duration::seconds(seconds);
         if seconds == 2 {
             refusal.decline_code = None;
+            refusal.advice = None;
             refusal.message = "Abgelehnt — 拒否".to_owned();
         }
         Decline { order: order.id, payment, refusal }
@@ -40,7 +51,38 @@ pub async fn an_order_is_shown_with_all_its_parts(backend: Arc<dyn Backend>) {
     changes.declines.clone_from(&declines);
     stage.now(changes).await;
     let payments = vec![first, second];
-    let expected = OrderView { order, payments, declines };
+    let expected = OrderView { order, payments, declines, refunds: vec![], disputes: vec![] };
+    assert_eq!(stage.order_view(Mode::Test, expected.order.id).await.unwrap().as_ref(), Some(&expected));
+    let listed = stage.list_orders(Mode::Test, OrderFilter::default(), Page { limit: 100, after: None });
+    assert!(listed.await.unwrap().rows.contains(&expected));
+}
+
+/// Of all its payments, oldest first, by when they were made at the gateway; and nothing of other orders.
+///
+/// Covers: I32, R-5, X-1.
+pub async fn an_order_is_shown_with_its_refunds_and_disputes(backend: Arc<dyn Backend>) {
+    let stage = Stage::new(backend);
+    let (_, other) = stage.paid().await;
+    let other = stage.give_back(&other, builders::refund(&other, builders::usd(1))).await;
+    stage.contest(&other, builders::dispute(&other, DisputeStatus::Lost)).await;
+    let (order, mut payment) = stage.paid().await;
+    let (mut refunds, mut disputes) = (Vec::new(), Vec::new());
+    for hours in [0, -1] {
+        let created_at = stage.now + Duration::hours(hours);
+        let draft = RefundDraft { created_at, ..builders::refund_draft(builders::usd(1000)) };
+        let birth = Refund::request(&payment, draft);
+        refunds.insert(0, birth.after().clone());
+        payment = stage.give_back(&payment, birth).await;
+        let seen = builders::dispute_seen(builders::usd(1), DisputeStatus::NeedsResponse);
+        let name = builders::gateway_dispute_id();
+        let birth = Dispute::open(new_id(stage.now), &payment, name, seen, created_at);
+        disputes.insert(0, birth.after().clone());
+        payment = stage.contest(&payment, birth).await;
+    }
+    assert_eq!(stage.refunds(payment.id).await.unwrap(), refunds);
+    assert_eq!(stage.disputes(payment.id).await.unwrap(), disputes);
+    let payments = vec![payment];
+    let expected = OrderView { order, payments, declines: vec![], refunds, disputes };
     assert_eq!(stage.order_view(Mode::Test, expected.order.id).await.unwrap().as_ref(), Some(&expected));
     let listed = stage.list_orders(Mode::Test, OrderFilter::default(), Page { limit: 100, after: None });
     assert!(listed.await.unwrap().rows.contains(&expected));

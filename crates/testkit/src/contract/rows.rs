@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use paywright_domain::{
-    CancelReason, Channel, Metadata, Mode, Money, Order, OrderEvent, Payment, PaymentEvent, Product,
-    ReturnUrls, Shipment, Sighting, Standing,
+    CancelReason, CaptureMethod, Channel, Metadata, Mode, Money, Order, OrderEvent, Payment, PaymentEvent,
+    PaymentState, Product, ReturnUrls, Shipment, Sighting, Standing,
 };
 use time::{Duration, OffsetDateTime};
 
 use super::{Backend, stage::Stage};
-use crate::builders::{self, ChangesExt, captured, customer, intent_id, item, product, session_id};
+use crate::builders::{
+    self, ChangesExt, captured, customer, gateway_dispute_id, gateway_refund_id, intent_id, item, product,
+    seen, session_id, usd,
+};
 
 /// Every field, the order of the lines, names in any script, and times to the microsecond.
 ///
@@ -52,6 +55,8 @@ pub async fn every_step_of_an_order_reads_back(backend: Arc<dyn Backend>) {
         OrderEvent::Authorized(payment.id),
         OrderEvent::CancellationRequested(CancelReason::Fraudulent),
         OrderEvent::CancellationRefused,
+        OrderEvent::FulfillmentRequested,
+        OrderEvent::FulfillmentRefused,
         OrderEvent::AuthorizationLost,
         OrderEvent::Captured(payment.id),
         OrderEvent::FulfillmentStarted,
@@ -70,6 +75,13 @@ pub async fn every_step_of_an_order_reads_back(backend: Arc<dyn Backend>) {
         order = stage.go(&order, event).await;
     }
     assert_order(&stage, &order).await;
+    // What was paid keeps its payment when it is cancelled.
+    let (order, payment) = stage.started().await;
+    let order = stage.go(&order, OrderEvent::Captured(payment.id)).await;
+    let order = stage.go(&order, OrderEvent::Cancelled(CancelReason::FulfillmentFailed)).await;
+    assert_eq!(order.paid_by, Some(payment.id));
+    assert_order(&stage, &order).await;
+    assert_order(&stage, &stage.place(stage.draft().await.manual()).await).await;
 }
 
 /// Each reason of a cancellation is kept.
@@ -82,6 +94,7 @@ pub async fn a_cancelled_order_keeps_its_reason(backend: Arc<dyn Backend>) {
         CancelReason::Duplicate,
         CancelReason::Fraudulent,
         CancelReason::Expired,
+        CancelReason::FulfillmentFailed,
     ] {
         let order = stage.placed().await;
         let order = stage.go(&order, OrderEvent::Cancelled(reason)).await;
@@ -108,7 +121,8 @@ pub async fn a_payment_reads_back_as_it_was_started(backend: Arc<dyn Backend>) {
         cancel: String::new(),
     });
     let id = builders::new_id(stage.now);
-    let hosted = Payment::start(id, order.id, order.mode, channel, order.total, stage.now);
+    let (manual, total) = (CaptureMethod::Manual, order.total);
+    let hosted = Payment::start(id, order.id, order.mode, channel, manual, total, stage.now);
     let payment = hosted.after().clone();
     stage.now(stage.request().step(hosted)).await;
     assert_payment(&stage, &payment).await;
@@ -125,8 +139,12 @@ pub async fn every_step_of_a_payment_reads_back(backend: Arc<dyn Backend>) {
     let second = |n| OffsetDateTime::from_unix_timestamp(stage.now.unix_timestamp() + n).unwrap();
     let look = |n, standing, page: bool| {
         let (intent, session) = (Some(intent.clone()), page.then(|| session.clone()));
-        PaymentEvent::Seen(Sighting { standing, at: second(n), intent, session })
+        PaymentEvent::Seen(Sighting { standing, at: second(n), intent, session, ..seen(Standing::Unclear) })
     };
+    let part = Money::from_minor(whole - 1, payment.amount.currency()).unwrap();
+    let hold = Sighting { capture_before: Some(second(604_800)), ..seen(Standing::Authorized(whole - 1)) };
+    let fee = Some(builders::transaction(3997, 146));
+    let taken = Sighting { settlement: fee, ..seen(Standing::Captured { captured: whole, refunded: 5 }) };
     let events = [
         look(1, Standing::AwaitingMethod, false),
         look(2, Standing::ActionRequired, true),
@@ -135,8 +153,17 @@ pub async fn every_step_of_a_payment_reads_back(backend: Arc<dyn Backend>) {
         look(3, Standing::Processing, true),
         PaymentEvent::EndRequested,
         look(4, Standing::Authorized(whole - 1), true),
+        PaymentEvent::Seen(hold),
+        PaymentEvent::CaptureRequested(part),
+        PaymentEvent::CaptureRefused,
+        PaymentEvent::HoldExpiring,
+        PaymentEvent::CaptureRequested(usd(1)),
         look(5, Standing::Captured { captured: whole - 1, refunded: 0 }, true),
-        look(6, Standing::Captured { captured: whole, refunded: 5 }, true),
+        PaymentEvent::Seen(taken),
+        PaymentEvent::Unwanted,
+        PaymentEvent::RefundsChanged { refunded: usd(5), returned: usd(2) },
+        // More than was taken.
+        PaymentEvent::DisputesChanged { disputed: usd(9999), blocking: 2 },
     ];
     for event in events {
         payment = stage.hear(&payment, event).await;
@@ -146,11 +173,41 @@ pub async fn every_step_of_a_payment_reads_back(backend: Arc<dyn Backend>) {
         assert_eq!(by_session.as_ref(), payment.session.is_some().then_some(&payment));
     }
     assert_eq!((payment.captured.minor(), payment.refunded.minor(), payment.end_generation), (whole, 5, 2));
+    assert!(payment.unwanted && payment.hold_told && payment.fee.is_some());
     for ending in [PaymentEvent::Refused, PaymentEvent::Seen(builders::seen(Standing::Cancelled))] {
         let (_, payment) = stage.started().await;
         let payment = stage.hear(&payment, ending).await;
         assert_payment(&stage, &payment).await;
     }
+}
+
+/// Another object of the gateway that claims to be a payment becomes one that was never live here, and can be ended.
+///
+/// Covers: I2, fault 15.
+pub async fn a_payment_may_be_born_ended(backend: Arc<dyn Backend>) {
+    let stage = Stage::new(backend);
+    let (order, payment) = stage.started().await;
+    let whole = payment.amount.minor();
+    let stood = [
+        (Standing::Captured { captured: whole, refunded: 0 }, PaymentState::Captured),
+        (Standing::AwaitingMethod, PaymentState::Failed),
+        (Standing::Cancelled, PaymentState::Cancelled),
+    ];
+    let mut all = vec![payment.clone()];
+    for (standing, state) in stood {
+        let sighting = Sighting { intent: Some(intent_id()), ..seen(standing) };
+        let birth = payment.found(builders::new_id(stage.now), &sighting, stage.now);
+        let mut stray = birth.after().clone();
+        assert_eq!(stray.state, state);
+        stage.now(stage.request().step(birth)).await;
+        if state == PaymentState::Failed {
+            stray = stage.hear(&stray, PaymentEvent::EndRequested).await;
+        }
+        assert_eq!(stage.payment(stray.id).await.unwrap().as_ref(), Some(&stray));
+        all.push(stray);
+    }
+    assert_eq!(stage.live_payment(order.id).await.unwrap(), Some(payment));
+    assert_eq!(stage.payments(order.id).await.unwrap(), all);
 }
 
 /// The greatest order there is: more than 32 bits of minor units.
@@ -222,6 +279,13 @@ pub async fn what_is_not_there_is_none(backend: Arc<dyn Backend>) {
     assert_eq!(stage.payment_by_session(&session_id()).await.unwrap(), None);
     assert_eq!(stage.live_payment(order.id).await.unwrap(), None);
     assert_eq!(stage.call(builders::new_id(stage.now)).await.unwrap(), None);
+    assert_eq!(stage.payments(order.id).await.unwrap(), []);
+    assert_eq!(stage.refund(builders::new_id(stage.now)).await.unwrap(), None);
+    assert_eq!(stage.refund_by_gateway(&gateway_refund_id()).await.unwrap(), None);
+    assert_eq!(stage.refunds(payment.id).await.unwrap(), []);
+    assert_eq!(stage.dispute(builders::new_id(stage.now)).await.unwrap(), None);
+    assert_eq!(stage.dispute_by_gateway(&gateway_dispute_id()).await.unwrap(), None);
+    assert_eq!(stage.disputes(payment.id).await.unwrap(), []);
     assert_eq!(stage.customer(Mode::Test, customer().id).await.unwrap(), None);
     assert_eq!(stage.customer_by_email(Mode::Test, "nobody@example.com").await.unwrap(), None);
     assert_eq!(stage.event("evt_none").await.unwrap(), None);

@@ -1,7 +1,8 @@
 use std::{future::Future, ops::Deref, sync::Arc, time::Instant};
 
 use paywright_domain::{
-    Actor, Beat, Cause, Changes, Customer, Order, OrderEvent, Payment, PaymentEvent,
+    Actor, Applied, Beat, Cause, Changes, Customer, Dispute, DisputeEvent, Evidence, Order, OrderEvent,
+    Payment, PaymentEvent, Refund, RefundEvent, Sighting, Standing, Transition,
     ports::{Clock, Committed, Job, QueueName, StoreError, TimelineEntry},
 };
 use time::{Duration, OffsetDateTime};
@@ -74,6 +75,58 @@ impl Stage {
         pair
     }
 
+    /// An order whose payment was captured whole, and has a name at the gateway.
+    pub(super) async fn paid(&self) -> (Order, Payment) {
+        let (order, payment) = self.started().await;
+        let standing = Standing::Captured { captured: payment.amount.minor(), refunded: 0 };
+        let sighting = Sighting { intent: Some(builders::intent_id()), ..builders::seen(standing) };
+        let payment = self.hear(&payment, PaymentEvent::Seen(sighting)).await;
+        (order, payment)
+    }
+
+    /// Commits a step of a refund, and what follows for its payment.
+    pub(super) async fn give_back(
+        &self,
+        payment: &Payment,
+        step: Transition<Refund, RefundEvent>,
+    ) -> Payment {
+        let (changes, after) = self.giving_back(payment, step);
+        self.now(changes).await;
+        after
+    }
+
+    pub(super) fn giving_back(
+        &self,
+        payment: &Payment,
+        step: Transition<Refund, RefundEvent>,
+    ) -> (Changes, Payment) {
+        let applied = payment.follow_refund(&step).unwrap();
+        let after = match &applied {
+            Applied::Moved(step) => step.after().clone(),
+            Applied::AlreadyTrue => payment.clone(),
+        };
+        let mut changes = self.request().step(step);
+        changes.payment(applied);
+        (changes, after)
+    }
+
+    /// Commits a step of a dispute, and what follows for its payment.
+    pub(super) async fn contest(
+        &self,
+        payment: &Payment,
+        step: Transition<Dispute, DisputeEvent>,
+    ) -> Payment {
+        let applied = payment.follow_dispute(&step).unwrap();
+        let after = match &applied {
+            Applied::Moved(step) => step.after().clone(),
+            Applied::AlreadyTrue => payment.clone(),
+        };
+        let mut changes = self.request().step(step);
+        changes.payment(applied);
+        self.now(changes).await;
+        after
+    }
+
     /// Commits an event of a payment.
     pub(super) async fn hear(&self, payment: &Payment, event: PaymentEvent) -> Payment {
         let step = payment.step(event);
@@ -142,6 +195,16 @@ impl Stage {
     pub(super) async fn idle(&self, queue: QueueName) {
         assert_eq!(self.take(queue, LONG).await, [], "nothing was due");
     }
+}
+
+/// Everything that a text can hold, as much of it as a part takes.
+pub(super) fn awkward_evidence() -> Evidence {
+    let texts = [
+        ("product_description", "🎩 帽子 \u{202e}مرحبا é\u{301} ' \" \\ \\u0000 %\r\n".to_owned()),
+        ("customer_name", "\u{7f}\u{feff}".to_owned()),
+        ("uncategorized_text", "🎩".repeat(Evidence::PART_MAX)),
+    ];
+    Evidence::parse(texts.map(|(part, text)| (part.to_owned(), text)).into()).unwrap()
 }
 
 fn one(mut jobs: Vec<Job>) -> Job {

@@ -1,4 +1,4 @@
-//! The timer of an unpaid order: one an order, moved rather than doubled, never lost.
+//! The timer of an order: one an order, moved rather than doubled, never lost.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::builders::{self, ChangesExt};
 /// Sets the order's timer to `after` from when the stage was set.
 fn expiry(stage: &Stage, order: OrderId, after: Duration) -> (JobId, Effect) {
     let job = builders::new_id(stage.now);
-    (job, Effect::ExpireOrder { job, order, at: stage.now + after })
+    (job, Effect::WatchOrder { job, order, at: stage.now + after })
 }
 
 async fn set(stage: &Stage, order: OrderId, after: Duration) -> JobId {
@@ -36,7 +36,7 @@ pub async fn a_timer_rings_at_its_time(backend: Arc<dyn Backend>) {
     stage.idle(QueueName::Effects).await;
     let id = set(&stage, today.id, SHORT).await;
     let job = stage.take_soon(QueueName::Effects, LONG).await;
-    assert_eq!((job.lease.job, job.task), (id, Task::ExpireOrder(today.id)));
+    assert_eq!((job.lease.job, job.task), (id, Task::WatchOrder(today.id)));
     stage.idle(QueueName::Effects).await;
 }
 
@@ -52,22 +52,22 @@ pub async fn a_wrong_clock_does_not_move_a_timer(backend: Arc<dyn Backend>) {
         changes.at += Duration::hours(hours);
         stage.now(changes).await;
         let job = stage.take_soon(QueueName::Effects, LONG).await;
-        assert_eq!(job.task, Task::ExpireOrder(order), "{hours}");
+        assert_eq!(job.task, Task::WatchOrder(order), "{hours}");
     }
 }
 
-/// Setting it again moves it, later and earlier; it rings once.
+/// Setting it again moves it to the earlier of both times; it rings once.
 ///
 /// Covers: I13, I15.
-pub async fn a_timer_is_moved_not_doubled(backend: Arc<dyn Backend>) {
+pub async fn a_timer_is_moved_to_the_earlier_of_both_times(backend: Arc<dyn Backend>) {
     let stage = Stage::new(backend);
     let order = stage.placed().await;
-    set(&stage, order.id, -Duration::HOUR).await;
     set(&stage, order.id, Duration::DAY).await;
     stage.idle(QueueName::Effects).await;
     set(&stage, order.id, -Duration::MINUTE).await;
+    set(&stage, order.id, Duration::DAY * 2).await;
     let job = stage.take_one(QueueName::Effects, LONG).await;
-    assert_eq!(job.task, Task::ExpireOrder(order.id));
+    assert_eq!(job.task, Task::WatchOrder(order.id));
     stage.now(stage.because(Cause::Job(job.lease))).await;
     stage.idle(QueueName::Effects).await;
     // The one before is done, so this is a new one.
@@ -88,7 +88,7 @@ pub async fn a_timer_moved_while_it_is_held_rings_again(backend: Arc<dyn Backend
     // The store may accept the holder's end of the old timer, or say that it was taken away.
     let _ = stage.commit(stage.because(Cause::Job(held.lease))).await;
     let again = stage.take_soon(QueueName::Effects, LONG).await;
-    assert_eq!(again.task, Task::ExpireOrder(order.id));
+    assert_eq!(again.task, Task::WatchOrder(order.id));
     stage.now(stage.because(Cause::Job(again.lease))).await;
     pause(SHORT * 2).await;
     stage.idle(QueueName::Effects).await;
@@ -105,6 +105,6 @@ pub async fn a_timer_may_set_the_next_one(backend: Arc<dyn Backend>) {
     let (next, effect) = expiry(&stage, order.id, -Duration::SECOND);
     stage.now(stage.because(Cause::Job(first.lease)).effect(effect)).await;
     let second = stage.take_one(QueueName::Effects, LONG).await;
-    assert_eq!((second.lease.job, second.task), (next, Task::ExpireOrder(order.id)));
+    assert_eq!((second.lease.job, second.task), (next, Task::WatchOrder(order.id)));
     assert_eq!(second.attempts, 1);
 }

@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use paywright_domain::{
-    Actor, Beat, Break, BreakKind, Cause, Changes, Decline, Effect, Lease, OrderEvent, Origin, Shipment,
+    Actor, Beat, Break, BreakKind, Cause, Changes, Decline, DisputeEvent, DisputeSighting, DisputeStatus,
+    Effect, Lease, OrderEvent, Origin, RefundEvent, RefundStanding, Shipment,
     ports::{QueueName, TimelineEntry},
 };
+use time::Duration;
 
 use super::{
     Backend,
@@ -113,6 +115,45 @@ pub async fn a_unit_is_told_in_order(backend: Arc<dyn Backend>) {
     }
 }
 
+/// Refunds and disputes are told like all steps, a look that brings no news is not.
+///
+/// Covers: I14, R-5.
+pub async fn refunds_and_disputes_are_told(backend: Arc<dyn Backend>) {
+    let stage = Stage::new(backend);
+    let (order, payment) = stage.paid().await;
+    let before = stage.told(&order).await.len();
+    let requested = builders::refund(&payment, builders::usd(1000));
+    let pending = builders::refund_seen(&builders::gateway_refund_id(), RefundStanding::Pending);
+    let pending = requested.after().step(RefundEvent::Seen(pending));
+    let opened = builders::dispute(&payment, DisputeStatus::NeedsResponse);
+    let seen = opened.after().seen.clone();
+    let no_news = DisputeSighting { at: seen.at + Duration::SECOND, ..seen.clone() };
+    let unmoved = opened.after().step(DisputeEvent::Seen(no_news));
+    let lost = DisputeSighting { status: DisputeStatus::Lost, at: seen.at + Duration::MINUTE, ..seen };
+    let lost = unmoved.after().step(DisputeEvent::Seen(lost));
+    let changes = stage.request().step(requested).step(pending).step(opened).step(unmoved).step(lost);
+    let expected = changes.entries();
+    assert_eq!(expected.len(), 4);
+    stage.now(changes).await;
+    let told = stage.told(&order).await.split_off(before);
+    for (told, entry) in told.iter().zip(expected) {
+        assert_eq!((told.payment, &told.detail), (Some(payment.id), &entry.detail));
+    }
+    let step = |row: &TimelineEntry| {
+        (row.subject.clone(), row.event.clone(), row.from.clone(), row.to.clone().unwrap_or_default())
+    };
+    let expected = [
+        ("refund", "requested", None, "requested"),
+        ("refund", "pending", Some("requested"), "pending"),
+        ("dispute", "opened", None, "needs_response"),
+        ("dispute", "lost", Some("needs_response"), "lost"),
+    ];
+    let owned = |(subject, event, from, to): (&str, &str, Option<&str>, &str)| {
+        (subject.to_owned(), event.to_owned(), from.map(str::to_owned), to.to_owned())
+    };
+    assert_eq!(told.iter().map(step).collect::<Vec<_>>(), expected.map(owned));
+}
+
 /// A refused attempt is one row and one entry, however often and by whom it is told.
 ///
 /// Covers: I22, O-1, fault 19.
@@ -149,8 +190,7 @@ pub async fn a_break_is_told_once(backend: Arc<dyn Backend>) {
     let stage = Stage::new(backend);
     let (order, payment) = stage.started().await;
     let before = stage.told(&order).await.len();
-    let found =
-        |kind, detail: &str| Break { kind, order: order.id, payment: payment.id, detail: detail.to_owned() };
+    let found = |kind, detail: &str| Break { detail: detail.to_owned(), ..builders::found(kind, &payment) };
     let first = found(BreakKind::LateMoney, "39.98 USD after the end — spät");
     let second = found(BreakKind::AmountMismatch, "ours is 39.98 USD");
     for breaks in [
@@ -163,6 +203,6 @@ pub async fn a_break_is_told_once(backend: Arc<dyn Backend>) {
     }
     let told = stage.told(&order).await.split_off(before);
     let told: Vec<_> = told.iter().map(|row| (row.subject.as_str(), &row.event, &row.detail)).collect();
-    let (first, second) = (first.entry(), second.entry());
+    let (first, second) = (first.entry().unwrap(), second.entry().unwrap());
     assert_eq!(told, [("break", &first.event, &first.detail), ("break", &second.event, &second.detail)]);
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use paywright_domain::{
-    Break, BreakKind, CallState, Decline, Effect, Guard, OrderEvent, PaymentEvent, Standing, Version,
-    ports::{Committed, QueueName, StoreError},
+    BreakKind, CallState, Decline, Effect, Guard, OrderEvent, PaymentEvent, Standing, Version,
+    ports::{Committed, Page, QueueName, StoreError},
 };
 
 use super::{
@@ -36,13 +36,12 @@ pub async fn a_stale_step_changes_nothing(backend: Arc<dyn Backend>) {
         .step(order.step(OrderEvent::Captured(payment.id)))
         .step(payment.step(PaymentEvent::Seen(seen(Standing::Processing))))
         .effect(Effect::Call { call: call.clone(), held_for: None })
-        .effect(Effect::ExpireOrder { job: builders::new_id(stage.now), order: order.id, at: stage.now });
+        .effect(Effect::WatchOrder { job: builders::new_id(stage.now), order: order.id, at: stage.now });
     changes.customer = Some(customer.clone());
     changes.answers.push((answered.clone(), CallState::Done));
     let refusal = builders::refusal("ch_1");
     changes.declines.push(Decline { order: order.id, payment: payment.id, refusal });
-    let (kind, detail) = (BreakKind::LateMoney, "x".to_owned());
-    changes.breaks.push(Break { kind, order: order.id, payment: payment.id, detail });
+    changes.breaks.push(builders::found(BreakKind::LateMoney, &payment));
     stage.conflicts(changes).await;
 
     assert_eq!(stage.told(&order).await, before);
@@ -52,6 +51,8 @@ pub async fn a_stale_step_changes_nothing(backend: Arc<dyn Backend>) {
     assert_eq!(stage.call(answered.id).await.unwrap(), Some(answered));
     assert_eq!(stage.customer(customer.mode, customer.id).await.unwrap(), None);
     assert_eq!(stage.order_view(order.mode, order.id).await.unwrap().unwrap().declines, []);
+    let breaks = stage.list_breaks(order.mode, None, Page { limit: 1, after: None });
+    assert_eq!(breaks.await.unwrap().rows, []);
     stage.idle(QueueName::Effects).await;
 }
 

@@ -1,36 +1,45 @@
 use paywright_domain::{
-    IntentId, Refusal, SessionId,
-    ports::{InboxEvent, Snapshot},
+    CaptureMethod, IntentId, Refusal, SessionId,
+    ports::{DisputeSnapshot, Fact, InboxEvent, RefundSnapshot, Snapshot},
 };
+use time::OffsetDateTime;
 
 use super::{
     FakeGateway, encoding,
-    model::{IntentStatus, Model, SessionStatus},
+    model::{Model, envelope},
+    objects::{FakeIntent, IntentStatus, SessionStatus},
 };
 
-/// What customers, issuers and people at the gateway's dashboard do.
+/// What customers do, and forged events.
 ///
 /// # Panics
 /// Each when there is no such object, or its state does not allow it: the test is wrong.
 impl FakeGateway {
-    /// The customer pays on the merchant's page.
+    /// The customer pays on the merchant's page. The amount is reserved first where the intent says so; what is
+    /// reserved already is taken whole. The gateway's event about the charge tells nothing more, and is left out.
     pub fn pay_intent(&self, id: &IntentId) -> Vec<InboxEvent> {
-        self.confirm(id, "payment_intent.succeeded", IntentStatus::Captured { refunded: 0 })
+        let (mut model, now) = (self.model(), self.now());
+        vec![model.pay(id, now)]
     }
 
     /// The customer's amount is reserved, not taken.
     pub fn authorize_intent(&self, id: &IntentId) -> Vec<InboxEvent> {
-        self.confirm(id, "payment_intent.amount_capturable_updated", IntentStatus::Authorized)
+        let (mut model, now) = (self.model(), self.now());
+        vec![model.authorize(id, now)]
     }
 
     /// The issuer wants the customer to do something.
     pub fn require_action(&self, id: &IntentId) -> Vec<InboxEvent> {
-        self.confirm(id, "payment_intent.requires_action", IntentStatus::ActionRequired)
+        let (mut model, now) = (self.model(), self.now());
+        model.confirm(id).status = IntentStatus::ActionRequired;
+        vec![model.tell_intent("payment_intent.requires_action", id, now)]
     }
 
     /// The customer pays by a delayed method.
     pub fn delay_intent(&self, id: &IntentId) -> Vec<InboxEvent> {
-        self.confirm(id, "payment_intent.processing", IntentStatus::Processing)
+        let (mut model, now) = (self.model(), self.now());
+        model.confirm(id).status = IntentStatus::Processing;
+        vec![model.tell_intent("payment_intent.processing", id, now)]
     }
 
     /// The issuer refuses; the customer may try again. A hosted page stays open.
@@ -45,28 +54,25 @@ impl FakeGateway {
             key,
             code: "card_declined".to_owned(),
             decline_code: Some(decline_code.to_owned()),
+            advice: None,
             message: "Your card was declined.".to_owned(),
             at,
         });
-        let snapshot = intent.snapshot(self.mode, at);
-        vec![self.send(&mut model, "payment_intent.payment_failed", snapshot)]
+        vec![model.tell_intent("payment_intent.payment_failed", id, at)]
     }
 
     /// The customer pays on the hosted page.
     pub fn pay_session(&self, id: &SessionId) -> Vec<InboxEvent> {
-        let intent = self.intent_of_session(id);
-        let mut events = self.pay_intent(&intent);
-        let mut model = self.model();
-        let session = model.session_mut(id).expect("no such session");
-        session.status = SessionStatus::Complete;
-        let snapshot = session.snapshot(self.mode, self.now());
-        events.push(self.send(&mut model, "checkout.session.completed", snapshot));
-        events
+        let (mut model, now) = (self.model(), self.now());
+        let intent = model.intent_of_session(id, now);
+        let paid = model.pay(&intent, now);
+        model.session_mut(id).expect("no such session").status = SessionStatus::Complete;
+        vec![paid, model.tell_session("checkout.session.completed", id, now)]
     }
 
     /// The issuer refuses on the hosted page, which stays open.
     pub fn decline_session(&self, id: &SessionId, decline_code: &str) -> Vec<InboxEvent> {
-        let intent = self.intent_of_session(id);
+        let intent = self.model().intent_of_session(id, self.now());
         self.decline(&intent, decline_code)
     }
 
@@ -76,108 +82,71 @@ impl FakeGateway {
         let status = model.session(id).expect("no such session").status;
         assert_eq!(status, SessionStatus::Open, "{id}");
         model.close(id);
-        let snapshot = model.session(id).unwrap().snapshot(self.mode, self.now());
-        vec![self.send(&mut model, "checkout.session.expired", snapshot)]
-    }
-
-    /// Somebody cancels the intent at the gateway, or a hold runs out.
-    pub fn cancel_intent(&self, id: &IntentId) -> Vec<InboxEvent> {
-        let mut model = self.model();
-        let intent = model.intent_mut(id).expect("no such intent");
-        assert!(intent.status.is_open() || intent.status == IntentStatus::Authorized, "{id}");
-        intent.status = IntentStatus::Cancelled;
-        let snapshot = intent.snapshot(self.mode, self.now());
-        vec![self.send(&mut model, "payment_intent.canceled", snapshot)]
-    }
-
-    /// Somebody gives money back at the gateway; `refunded` is the total so far, in minor units.
-    pub fn refund_intent(&self, id: &IntentId, refunded: u64) -> Vec<InboxEvent> {
-        let mut model = self.model();
-        let intent = model.intent_mut(id).expect("no such intent");
-        assert!(matches!(intent.status, IntentStatus::Captured { .. }), "{id} is {:?}", intent.status);
-        assert!(refunded <= intent.amount.minor(), "more than was captured");
-        intent.status = IntentStatus::Captured { refunded };
-        let snapshot = intent.snapshot(self.mode, self.now());
-        vec![self.send(&mut model, "charge.refunded", snapshot)]
+        vec![model.tell_session("checkout.session.expired", id, self.now())]
     }
 
     /// A fresh event that says `snapshot`, true or not: for events that are forged, foreign or out of date.
     pub fn event(&self, kind: &str, snapshot: Snapshot) -> InboxEvent {
-        self.send(&mut self.model(), kind, snapshot)
+        self.model().send(kind, Fact::Payment(Box::new(snapshot)), self.now())
+    }
+
+    /// As [`FakeGateway::event`], about a refund.
+    pub fn refund_event(&self, kind: &str, snapshot: RefundSnapshot) -> InboxEvent {
+        self.model().send(kind, Fact::Refund(Box::new(snapshot)), self.now())
+    }
+
+    /// As [`FakeGateway::event`], about a dispute.
+    pub fn dispute_event(&self, kind: &str, snapshot: DisputeSnapshot) -> InboxEvent {
+        self.model().send(kind, Fact::Dispute(Box::new(snapshot)), self.now())
     }
 
     /// A fresh event that is about nothing of ours.
     pub fn noise(&self, kind: &str) -> InboxEvent {
         let mut model = self.model();
         let id = model.name("evt");
-        let event = InboxEvent { kind: kind.to_owned(), body: encoding::nothing(kind), ..self.envelope(id) };
+        let body = encoding::nothing(kind);
+        let event = InboxEvent { kind: kind.to_owned(), body, ..envelope(id, model.mode, self.now()) };
         model.events.push(event.clone());
         event
-    }
-
-    fn confirm(&self, id: &IntentId, kind: &str, to: IntentStatus) -> Vec<InboxEvent> {
-        let mut model = self.model();
-        let intent = model.intent_mut(id).expect("no such intent");
-        let authorized = intent.status == IntentStatus::Authorized;
-        assert!(intent.status.is_open() || authorized, "{id} is {:?}", intent.status);
-        intent.status = to;
-        intent.refusal = None;
-        let snapshot = intent.snapshot(self.mode, self.now());
-        vec![self.send(&mut model, kind, snapshot)]
-    }
-
-    /// A hosted page makes its intent at the customer's first attempt.
-    fn intent_of_session(&self, id: &SessionId) -> IntentId {
-        let mut model = self.model();
-        model.close_pages(self.now());
-        let session = model.session(id).expect("no such session").clone();
-        assert_eq!(session.status, SessionStatus::Open, "{id}");
-        session.intent.unwrap_or_else(|| {
-            let intent = model.new_intent(session.payment, session.amount, Some(session.id)).id;
-            model.session_mut(id).unwrap().intent = Some(intent.clone());
-            intent
-        })
-    }
-
-    fn send(&self, model: &mut Model, kind: &str, mut snapshot: Snapshot) -> InboxEvent {
-        let id = model.name("evt");
-        snapshot.origin.event = Some(id.clone());
-        let sighting = &snapshot.sighting;
-        let object = match (&sighting.session, &sighting.intent) {
-            (Some(session), _) => Some(session.to_string()),
-            (None, intent) => intent.as_ref().map(ToString::to_string),
-        };
-        let event = InboxEvent {
-            kind: kind.to_owned(),
-            mode: snapshot.mode,
-            object,
-            body: encoding::encode(&snapshot),
-            ..self.envelope(id)
-        };
-        model.events.push(event.clone());
-        event
-    }
-
-    fn envelope(&self, id: String) -> InboxEvent {
-        InboxEvent {
-            id,
-            kind: String::new(),
-            mode: self.mode,
-            account: None,
-            api_version: None,
-            object: None,
-            created_at: self.now(),
-            body: Vec::new(),
-            ignored: None,
-        }
     }
 }
 
-impl IntentStatus {
-    fn is_open(self) -> bool {
-        match self {
-            Self::AwaitingMethod | Self::ActionRequired | Self::Processing => true,
-            Self::Authorized | Self::Captured { .. } | Self::Cancelled => false,
+impl Model {
+    fn pay(&mut self, id: &IntentId, now: OffsetDateTime) -> InboxEvent {
+        let intent = self.intent(id).expect("no such intent");
+        if intent.capture == CaptureMethod::Manual && intent.status.is_open() {
+            return self.authorize(id, now);
         }
+        let whole = self.confirm(id).amount.minor();
+        self.take(id, whole, now);
+        self.tell_intent("payment_intent.succeeded", id, now)
+    }
+
+    fn authorize(&mut self, id: &IntentId, now: OffsetDateTime) -> InboxEvent {
+        self.confirm(id);
+        self.reserve(id, now);
+        self.tell_intent("payment_intent.amount_capturable_updated", id, now)
+    }
+
+    /// The intent, to which the customer gives a method.
+    fn confirm(&mut self, id: &IntentId) -> &mut FakeIntent {
+        let intent = self.intent_mut(id).expect("no such intent");
+        let authorized = intent.status == IntentStatus::Authorized;
+        assert!(intent.status.is_open() || authorized, "{id} is {:?}", intent.status);
+        intent.refusal = None;
+        intent
+    }
+
+    /// A hosted page makes its intent at the customer's first attempt.
+    fn intent_of_session(&mut self, id: &SessionId, now: OffsetDateTime) -> IntentId {
+        self.pass_time(now);
+        let session = self.session(id).expect("no such session").clone();
+        assert_eq!(session.status, SessionStatus::Open, "{id}");
+        session.intent.unwrap_or_else(|| {
+            let page = Some(session.id);
+            let intent = self.new_intent(session.payment, session.amount, session.capture, page).id;
+            self.session_mut(id).unwrap().intent = Some(intent.clone());
+            intent
+        })
     }
 }

@@ -1,10 +1,12 @@
 //! A body of the fake gateway: one `name=value` a line. Readable in a failed test, easy to spoil on purpose.
 
+mod money;
+
 use std::{collections::BTreeMap, str::FromStr};
 
 use paywright_domain::{
     Money, Origin, Refusal, Sighting, Standing,
-    ports::{Heard, Malformed, Snapshot},
+    ports::{Fact, Heard, Malformed, Snapshot},
 };
 use time::OffsetDateTime;
 
@@ -15,14 +17,24 @@ pub(super) fn nothing(what: &str) -> Vec<u8> {
     format!("{NOTHING}={what}\n").into_bytes()
 }
 
-/// The body of an event that tells `snapshot`.
-pub(super) fn encode(snapshot: &Snapshot) -> Vec<u8> {
+/// The body of an event that tells `fact`.
+pub(super) fn encode(fact: &Fact) -> Vec<u8> {
     let mut body = String::new();
     let mut put = |name: &str, value: String| {
         assert!(!value.contains('\n'), "a value of the fake gateway is one line: {value:?}");
         body.push_str(&format!("{name}={value}\n"));
     };
-    let Snapshot { payment, mode, amount, sighting, refusal, origin } = snapshot;
+    match fact {
+        Fact::Payment(told) => put_payment(&mut put, told),
+        Fact::Refund(told) => money::put_refund(&mut put, told),
+        Fact::Dispute(told) => money::put_dispute(&mut put, told),
+    }
+    body.into_bytes()
+}
+
+fn put_payment(put: &mut dyn FnMut(&str, String), snapshot: &Snapshot) {
+    let Snapshot { payment, mode, amount, sighting, settled, refusal, origin } = snapshot;
+    put("settled", settled.to_string());
     put("mode", mode.to_string());
     put("standing", sighting.standing.to_string());
     match sighting.standing {
@@ -53,15 +65,24 @@ pub(super) fn encode(snapshot: &Snapshot) -> Vec<u8> {
         ("intent", sighting.intent.as_ref().map(ToString::to_string)),
         ("session", sighting.session.as_ref().map(ToString::to_string)),
         ("refusal.decline_code", refusal.as_ref().and_then(|refusal| refusal.decline_code.clone())),
-        ("event", origin.event.clone()),
-        ("request", origin.request.clone()),
+        ("refusal.advice", refusal.as_ref().and_then(|refusal| refusal.advice.clone())),
+        ("capture_before", sighting.capture_before.map(|at| at.unix_timestamp().to_string())),
+        ("settlement", sighting.settlement.as_ref().map(money::transaction)),
     ];
+    put_known(put, optional);
+    put_origin(put, origin);
+}
+
+fn put_known<const N: usize>(put: &mut dyn FnMut(&str, String), optional: [(&str, Option<String>); N]) {
     for (name, value) in optional {
         if let Some(value) = value {
             put(name, value);
         }
     }
-    body.into_bytes()
+}
+
+fn put_origin(put: &mut dyn FnMut(&str, String), origin: &Origin) {
+    put_known(put, [("event", origin.event.clone()), ("request", origin.request.clone())]);
 }
 
 /// What such a body says.
@@ -71,7 +92,13 @@ pub(super) fn decode(body: &[u8]) -> Result<Heard, Malformed> {
     if let Some(what) = fields.0.get(NOTHING) {
         return Ok(Heard::Nothing((*what).to_owned()));
     }
-    Ok(Heard::Payment(Box::new(fields.snapshot()?)))
+    Ok(Heard::Fact(if fields.0.contains_key(money::REFUND) {
+        Fact::Refund(Box::new(fields.refund()?))
+    } else if fields.0.contains_key(money::DISPUTE) {
+        Fact::Dispute(Box::new(fields.dispute()?))
+    } else {
+        Fact::Payment(Box::new(fields.snapshot()?))
+    }))
 }
 
 struct Fields<'a>(BTreeMap<&'a str, &'a str>);
@@ -87,7 +114,17 @@ impl Fields<'_> {
     }
 
     fn time(&self, name: &str) -> Result<OffsetDateTime, Malformed> {
-        OffsetDateTime::from_unix_timestamp(self.need(name)?).map_err(|error| Malformed(error.to_string()))
+        moment(self.need(name)?)
+    }
+
+    fn money(&self) -> Result<Option<Money>, Malformed> {
+        let Some(minor) = self.get("amount")? else { return Ok(None) };
+        let money = Money::from_minor(minor, self.need("currency")?);
+        money.map(Some).map_err(|error| Malformed(error.to_string()))
+    }
+
+    fn origin(&self) -> Result<Origin, Malformed> {
+        Ok(Origin { event: self.get("event")?, request: self.get("request")? })
     }
 
     fn name<T: TryFrom<String>>(&self, name: &str) -> Result<Option<T>, Malformed> {
@@ -96,25 +133,21 @@ impl Fields<'_> {
     }
 
     fn snapshot(&self) -> Result<Snapshot, Malformed> {
-        let amount = match self.get("amount")? {
-            Some(minor) => {
-                let amount = Money::from_minor(minor, self.need("currency")?);
-                Some(amount.map_err(|error| Malformed(error.to_string()))?)
-            }
-            None => None,
-        };
         Ok(Snapshot {
             payment: self.get("payment")?,
             mode: self.need("mode")?,
-            amount,
+            amount: self.money()?,
             sighting: Sighting {
                 standing: self.standing()?,
                 at: self.time("at")?,
                 intent: self.name("intent")?,
                 session: self.name("session")?,
+                capture_before: self.get("capture_before")?.map(moment).transpose()?,
+                settlement: self.transaction("settlement")?,
             },
+            settled: self.get("settled")?.unwrap_or(false),
             refusal: self.refusal()?,
-            origin: Origin { event: self.get("event")?, request: self.get("request")? },
+            origin: self.origin()?,
         })
     }
 
@@ -140,8 +173,13 @@ impl Fields<'_> {
             key,
             code: self.need("refusal.code")?,
             decline_code: self.get("refusal.decline_code")?,
+            advice: self.get("refusal.advice")?,
             message: self.need("refusal.message")?,
             at: self.time("refusal.at")?,
         }))
     }
+}
+
+fn moment(seconds: i64) -> Result<OffsetDateTime, Malformed> {
+    OffsetDateTime::from_unix_timestamp(seconds).map_err(|error| Malformed(error.to_string()))
 }

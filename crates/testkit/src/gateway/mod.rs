@@ -1,12 +1,17 @@
-//! A payment provider in memory: a small honest model of intents and hosted pages.
+//! A payment provider in memory: a small honest model of intents, hosted pages, refunds, disputes and a balance.
 //!
 //! Honest means: it is idempotent by key (a repeated key gets the first answer again, other parameters under it
 //! are refused), it refuses what an object's state does not allow, and it never does what a fault says it did not.
 //! Customers act when a test says so; every act returns the events that the gateway would send.
 
 mod acts;
+mod balance;
+mod dashboard;
 mod encoding;
+mod execute;
+mod issuer;
 mod model;
+mod objects;
 
 use std::{
     collections::VecDeque,
@@ -16,18 +21,20 @@ use std::{
 
 use async_trait::async_trait;
 use paywright_domain::{
-    GatewayCall, IntentId, Mode, Operation, SessionId,
-    ports::{Answer, Clock, Gateway, GatewayError, Heard, InboxEvent, Malformed},
+    Currency, GatewayCall, GatewayDisputeId, GatewayRefundId, IntentId, Mode, Operation, SessionId,
+    ports::{
+        Answer, Clock, DisputeSnapshot, Gateway, GatewayError, Heard, InboxEvent, Malformed, RefundSnapshot,
+        Reply,
+    },
 };
 use time::OffsetDateTime;
 
 use model::Model;
 
-pub use model::{FakeIntent, FakeSession, IntentStatus, SessionStatus};
+pub use objects::{FakeDispute, FakeIntent, FakeRefund, FakeSession, IntentStatus, SessionStatus};
 
 /// The payment provider in memory. Share it in an [`Arc`].
 pub struct FakeGateway {
-    mode: Mode,
     clock: Arc<dyn Clock>,
     model: Mutex<Model>,
     script: Mutex<Script>,
@@ -51,6 +58,13 @@ pub enum Fault {
     KeyReused,
     /// The credentials are refused.
     NotAllowed,
+    /// It is not performed, nobody can tell, and every repetition under its key fails too. The gateway may still
+    /// perform it much later, see [`FakeGateway::repair_later`].
+    SpentBefore,
+    /// It is performed, the answer is lost, and every repetition under its key fails.
+    SpentAfter,
+    /// Its key is forgotten: it is performed as if it were new.
+    KeyPruned,
 }
 
 /// A call that arrived.
@@ -74,7 +88,7 @@ struct Script {
 impl FakeGateway {
     /// A gateway of `mode` that nobody has asked anything yet.
     pub fn new(mode: Mode, clock: Arc<dyn Clock>) -> Self {
-        Self { mode, clock, model: Mutex::default(), script: Mutex::default() }
+        Self { clock, model: Mutex::new(Model::new(mode)), script: Mutex::default() }
     }
 
     /// The next call meets this; repeat it to script the calls after it.
@@ -87,9 +101,16 @@ impl FakeGateway {
         self.script.lock().unwrap().calls.push_back(None);
     }
 
-    /// The next look at an intent or a hosted page meets this.
+    /// The next look or search meets this.
     pub fn fail_look(&self, fault: Fault) {
         self.script.lock().unwrap().looks.push_back(Some(fault));
+    }
+
+    /// What was scripted and has met nothing yet, meets nothing.
+    pub fn heal(&self) {
+        let mut script = self.script.lock().unwrap();
+        script.calls.clear();
+        script.looks.clear();
     }
 
     /// Every call that arrived, in order, faulty ones and repetitions included.
@@ -105,11 +126,36 @@ impl FakeGateway {
     /// Every hosted page, oldest first.
     pub fn sessions(&self) -> Vec<FakeSession> {
         let (mut model, now) = (self.model(), self.now());
-        model.close_pages(now);
+        model.pass_time(now);
         model.sessions.clone()
     }
 
-    /// Every event so far, in the order in which they were made.
+    /// Every refund, oldest first.
+    pub fn refunds_made(&self) -> Vec<FakeRefund> {
+        self.model().refunds.clone()
+    }
+
+    /// Every dispute, oldest first.
+    pub fn disputes_opened(&self) -> Vec<FakeDispute> {
+        self.model().disputes.clone()
+    }
+
+    /// Whether captures reach the balance only by [`FakeGateway::settle`].
+    pub fn settle_late(&self, late: bool) {
+        self.model().balance.late = late;
+    }
+
+    /// The balance has this currency, of which so many units are worth a thousand of the customer's.
+    pub fn settle_in(&self, currency: Currency, per_thousand: u32) {
+        self.model().balance.foreign = Some((currency, per_thousand));
+    }
+
+    /// Whether new refunds wait until [`FakeGateway::refund_succeeds`].
+    pub fn hold_refunds(&self, wait: bool) {
+        self.model().refunds_wait = wait;
+    }
+
+    /// Every event so far, those about calls included, in the order in which they were made.
     pub fn events(&self) -> Vec<InboxEvent> {
         self.model().events.clone()
     }
@@ -130,7 +176,7 @@ impl FakeGateway {
             None => {
                 let now = self.now();
                 let mut model = self.model();
-                model.close_pages(now);
+                model.pass_time(now);
                 Ok(at(&mut model, now))
             }
         }
@@ -139,7 +185,7 @@ impl FakeGateway {
 
 #[async_trait]
 impl Gateway for FakeGateway {
-    async fn perform(&self, call: &GatewayCall) -> Result<Answer, GatewayError> {
+    async fn perform(&self, call: &GatewayCall) -> Result<Reply, GatewayError> {
         let fault = {
             let mut script = self.script.lock().unwrap();
             let fault = script.calls.pop_front().flatten();
@@ -147,25 +193,61 @@ impl Gateway for FakeGateway {
             script.arrived.push(Arrived { key, operation, fault: fault.clone() });
             fault
         };
-        match fault {
-            None => self.model().perform(self.mode, call, self.now()),
-            Some(Fault::UnknownAfter) => {
-                // Whatever the model says, the answer is lost.
-                let _ = self.model().perform(self.mode, call, self.now());
-                Err(Fault::UnknownAfter.error())
+        let (mut model, now) = (self.model(), self.now());
+        let Some(fault) = fault else { return model.perform(call, now) };
+        match &fault {
+            Fault::KeyPruned => {
+                model.forget(&call.key());
+                return model.perform(call, now);
             }
-            Some(fault) => Err(fault.error()),
+            // Whatever the model says, the answer is lost.
+            Fault::UnknownAfter => drop(model.perform(call, now)),
+            Fault::SpentBefore => model.fail(call, false, now),
+            Fault::SpentAfter => model.fail(call, true, now),
+            Fault::NotDone { .. }
+            | Fault::UnknownBefore
+            | Fault::Rejected(_)
+            | Fault::KeyReused
+            | Fault::NotAllowed => {}
         }
+        Err(fault.error())
+    }
+
+    async fn find(&self, call: &GatewayCall) -> Result<Option<Reply>, GatewayError> {
+        self.look(|model, now| model.find(call, now))
     }
 
     async fn intent(&self, id: &IntentId) -> Result<Option<Answer>, GatewayError> {
-        let mode = self.mode;
-        self.look(|model, now| model.intent(id).map(|intent| intent.answer(mode, now)))
+        self.look(|model, now| model.intent(id).map(|intent| intent.answer(model.mode, now)))
     }
 
     async fn session(&self, id: &SessionId) -> Result<Option<Answer>, GatewayError> {
-        let mode = self.mode;
-        self.look(|model, now| model.session(id).map(|session| session.answer(mode, now)))
+        self.look(|model, now| model.session(id).map(|session| session.answer(model.mode, now)))
+    }
+
+    async fn refund(&self, id: &GatewayRefundId) -> Result<Option<RefundSnapshot>, GatewayError> {
+        self.look(|model, _| {
+            model.refunds.iter().find(|refund| refund.id == *id).map(|refund| refund.snapshot(None))
+        })
+    }
+
+    async fn refunds(&self, id: &IntentId) -> Result<Vec<RefundSnapshot>, GatewayError> {
+        // Lists come newest first.
+        self.look(|model, _| {
+            let own = model.refunds.iter().rev().filter(|refund| refund.intent == *id);
+            own.map(|refund| refund.snapshot(None)).collect()
+        })
+    }
+
+    async fn disputes(&self, id: &IntentId) -> Result<Vec<DisputeSnapshot>, GatewayError> {
+        self.look(|model, now| {
+            let own = model.disputes.iter().rev().filter(|dispute| dispute.intent == *id);
+            own.map(|dispute| dispute.snapshot(model.mode, now)).collect()
+        })
+    }
+
+    async fn dispute(&self, id: &GatewayDisputeId) -> Result<Option<DisputeSnapshot>, GatewayError> {
+        self.look(|model, now| model.dispute(id).map(|dispute| dispute.snapshot(model.mode, now)))
     }
 
     fn understand(&self, body: &[u8]) -> Result<Heard, Malformed> {
@@ -184,6 +266,10 @@ impl Fault {
             Self::Rejected(code) => model::rejected(code, "scripted refusal"),
             Self::KeyReused => GatewayError::KeyReused { message: "scripted: key reused".to_owned() },
             Self::NotAllowed => GatewayError::NotAllowed("scripted: wrong key".to_owned()),
+            Self::SpentBefore | Self::SpentAfter => {
+                GatewayError::Unknown("scripted: a failure that is stored".into())
+            }
+            Self::KeyPruned => GatewayError::Unknown("scripted: the key is forgotten".into()),
         }
     }
 }

@@ -1,156 +1,61 @@
 use std::collections::BTreeMap;
 
 use paywright_domain::{
-    GatewayCall, IntentId, Mode, Money, Operation, Origin, PaymentId, Refusal, SessionId, Sighting, Standing,
-    ports::{Answer, GatewayError, InboxEvent, Snapshot},
+    CaptureMethod, GatewayCall, GatewayDisputeId, GatewayRefundId, IntentId, Mode, Money, Operation, Origin,
+    PaymentId, SessionId,
+    ports::{Fact, GatewayError, InboxEvent, Reply},
 };
 use time::OffsetDateTime;
 
+use super::{
+    balance::Balance,
+    encoding,
+    objects::{FakeDispute, FakeIntent, FakeRefund, FakeSession, IntentStatus, SessionStatus},
+};
+
 /// Everything the gateway knows.
-#[derive(Default)]
 pub(super) struct Model {
+    pub(super) mode: Mode,
     pub(super) intents: Vec<FakeIntent>,
     pub(super) sessions: Vec<FakeSession>,
+    pub(super) refunds: Vec<FakeRefund>,
+    pub(super) disputes: Vec<FakeDispute>,
     pub(super) events: Vec<InboxEvent>,
-    /// What each key was first used for, and the answer it got.
-    replies: BTreeMap<String, (Operation, Reply)>,
+    pub(super) balance: Balance,
+    /// Whether a new refund waits before its money is sent.
+    pub(super) refunds_wait: bool,
+    /// What each key was first used for, and what is said under it.
+    keys: BTreeMap<String, (Operation, Kept)>,
     ids: u32,
 }
 
-type Reply = Result<Answer, (&'static str, String)>;
-
-/// A PaymentIntent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FakeIntent {
-    /// Its name.
-    pub id: IntentId,
-    /// The payment that its metadata names.
-    pub payment: PaymentId,
-    /// What it is over.
-    pub amount: Money,
-    /// How it stands.
-    pub status: IntentStatus,
-    /// The hosted page that made it.
-    pub session: Option<SessionId>,
-    /// The last attempt, if the issuer refused it.
-    pub refusal: Option<Refusal>,
+/// What the gateway keeps under a key.
+#[derive(Clone)]
+enum Kept {
+    Said(Outcome),
+    /// A failure of its own, repeated for ever; the call, as long as it was not performed.
+    Failed(Option<Box<GatewayCall>>),
 }
 
-/// How an intent stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IntentStatus {
-    /// `requires_payment_method`
-    AwaitingMethod,
-    /// `requires_action`
-    ActionRequired,
-    /// `processing`
-    Processing,
-    /// `requires_capture`
-    Authorized,
-    /// `succeeded`
-    Captured {
-        /// Minor units given back in all.
-        refunded: u64,
-    },
-    /// `canceled`
-    Cancelled,
-}
-
-/// A Checkout Session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FakeSession {
-    /// Its name.
-    pub id: SessionId,
-    /// The payment that its metadata names.
-    pub payment: PaymentId,
-    /// What it is over.
-    pub amount: Money,
-    /// How it stands.
-    pub status: SessionStatus,
-    /// Its intent; there is none before the customer's first attempt.
-    pub intent: Option<IntentId>,
-    /// When it closes by itself.
-    pub expires_at: OffsetDateTime,
-}
-
-/// How a hosted page stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionStatus {
-    /// The customer can pay.
-    Open,
-    /// The customer is through; whether money came, the intent tells.
-    Complete,
-    /// Closed without money.
-    Expired,
-}
-
-impl IntentStatus {
-    /// Whether an intent can be cancelled.
-    fn can_end(self) -> bool {
-        match self {
-            Self::AwaitingMethod | Self::ActionRequired | Self::Authorized => true,
-            Self::Processing | Self::Captured { .. } | Self::Cancelled => false,
-        }
-    }
-}
-
-impl FakeIntent {
-    /// What a message of the gateway says of it.
-    pub fn snapshot(&self, mode: Mode, at: OffsetDateTime) -> Snapshot {
-        let minor = self.amount.minor();
-        let standing = match self.status {
-            IntentStatus::AwaitingMethod => Standing::AwaitingMethod,
-            IntentStatus::ActionRequired => Standing::ActionRequired,
-            IntentStatus::Processing => Standing::Processing,
-            IntentStatus::Authorized => Standing::Authorized(minor),
-            IntentStatus::Captured { refunded } => Standing::Captured { captured: minor, refunded },
-            IntentStatus::Cancelled => Standing::Cancelled,
-        };
-        // An intent does not name its hosted page.
-        let sighting = Sighting { standing, at, intent: Some(self.id.clone()), session: None };
-        Snapshot {
-            payment: Some(self.payment),
-            mode,
-            amount: Some(self.amount),
-            sighting,
-            refusal: self.refusal.clone(),
-            origin: Origin::default(),
-        }
-    }
-
-    pub(super) fn answer(&self, mode: Mode, now: OffsetDateTime) -> Answer {
-        let client_secret = Some(format!("{}_secret_fake", self.id).into());
-        Answer { snapshot: self.snapshot(mode, now), client_secret, url: None }
-    }
-}
-
-impl FakeSession {
-    /// What a message of the gateway says of it.
-    pub fn snapshot(&self, mode: Mode, at: OffsetDateTime) -> Snapshot {
-        let standing = match self.status {
-            SessionStatus::Open => Standing::AwaitingMethod,
-            SessionStatus::Complete => Standing::Unclear,
-            SessionStatus::Expired => Standing::Cancelled,
-        };
-        let sighting = Sighting { standing, at, intent: self.intent.clone(), session: Some(self.id.clone()) };
-        Snapshot {
-            payment: Some(self.payment),
-            mode,
-            amount: Some(self.amount),
-            sighting,
-            refusal: None,
-            origin: Origin::default(),
-        }
-    }
-
-    pub(super) fn answer(&self, mode: Mode, now: OffsetDateTime) -> Answer {
-        let open = self.status == SessionStatus::Open;
-        let url = open.then(|| format!("https://checkout.example/{}", self.id));
-        Answer { snapshot: self.snapshot(mode, now), client_secret: None, url }
-    }
-}
+/// What became of a call: the answer, or the code and the words of a refusal.
+pub(super) type Outcome = Result<Reply, (&'static str, String)>;
 
 impl Model {
+    pub(super) fn new(mode: Mode) -> Self {
+        Self {
+            mode,
+            intents: Vec::new(),
+            sessions: Vec::new(),
+            refunds: Vec::new(),
+            disputes: Vec::new(),
+            events: Vec::new(),
+            balance: Balance::default(),
+            refunds_wait: false,
+            keys: BTreeMap::new(),
+            ids: 0,
+        }
+    }
+
     pub(super) fn intent(&self, id: &IntentId) -> Option<&FakeIntent> {
         self.intents.iter().find(|intent| intent.id == *id)
     }
@@ -167,6 +72,18 @@ impl Model {
         self.sessions.iter_mut().find(|session| session.id == *id)
     }
 
+    pub(super) fn refund_mut(&mut self, id: &GatewayRefundId) -> Option<&mut FakeRefund> {
+        self.refunds.iter_mut().find(|refund| refund.id == *id)
+    }
+
+    pub(super) fn dispute(&self, id: &GatewayDisputeId) -> Option<&FakeDispute> {
+        self.disputes.iter().find(|dispute| dispute.id == *id)
+    }
+
+    pub(super) fn dispute_mut(&mut self, id: &GatewayDisputeId) -> Option<&mut FakeDispute> {
+        self.disputes.iter_mut().find(|dispute| dispute.id == *id)
+    }
+
     /// The next name of an object.
     pub(super) fn name(&mut self, prefix: &str) -> String {
         self.ids += 1;
@@ -177,21 +94,38 @@ impl Model {
         &mut self,
         payment: PaymentId,
         amount: Money,
+        capture: CaptureMethod,
         session: Option<SessionId>,
     ) -> FakeIntent {
         let id = self.name("pi").try_into().unwrap();
-        let intent =
-            FakeIntent { id, payment, amount, status: IntentStatus::AwaitingMethod, session, refusal: None };
+        let intent = FakeIntent {
+            id,
+            payment,
+            amount,
+            capture,
+            status: IntentStatus::AwaitingMethod,
+            captured: 0,
+            capture_before: None,
+            settlement: None,
+            session,
+            refusal: None,
+        };
         self.intents.push(intent.clone());
         intent
     }
 
-    /// Pages whose time is over close by themselves. An attempt that the issuer refused ends with its page.
-    pub(super) fn close_pages(&mut self, now: OffsetDateTime) {
+    /// Pages and holds whose time is over end by themselves. An attempt that the issuer refused ends with its page.
+    pub(super) fn pass_time(&mut self, now: OffsetDateTime) {
         let over = |page: &&FakeSession| page.status == SessionStatus::Open && page.expires_at <= now;
         let over: Vec<_> = self.sessions.iter().filter(over).map(|session| session.id.clone()).collect();
         for id in over {
             self.close(&id);
+        }
+        for intent in &mut self.intents {
+            let over = intent.capture_before.is_some_and(|until| until <= now);
+            if intent.status == IntentStatus::Authorized && over {
+                intent.status = IntentStatus::Cancelled;
+            }
         }
     }
 
@@ -204,93 +138,146 @@ impl Model {
     }
 
     /// Performs a call once for its key.
-    pub(super) fn perform(
-        &mut self,
-        mode: Mode,
-        call: &GatewayCall,
-        now: OffsetDateTime,
-    ) -> Result<Answer, GatewayError> {
-        self.close_pages(now);
-        let reply = match self.replies.get(&call.key()) {
-            Some((first, reply)) if *first == call.operation => reply.clone(),
+    pub(super) fn perform(&mut self, call: &GatewayCall, now: OffsetDateTime) -> Result<Reply, GatewayError> {
+        self.pass_time(now);
+        let kept = match self.keys.get(&call.key()) {
+            Some((first, kept)) if *first == call.operation => kept.clone(),
             Some(_) => {
                 let message = "other parameters under the same key".to_owned();
                 return Err(GatewayError::KeyReused { message });
             }
             None => {
-                let reply = self.execute(mode, call, now);
-                self.replies.insert(call.key(), (call.operation.clone(), reply.clone()));
-                reply
+                let kept = Kept::Said(self.execute(call, now));
+                self.keep(call, kept.clone());
+                kept
             }
         };
         let request = Some(self.name("req"));
-        match reply {
-            Ok(mut answer) => {
-                answer.snapshot.origin = Origin { event: None, request };
-                Ok(answer)
+        match kept {
+            Kept::Said(Ok(mut reply)) => {
+                *origin(&mut reply) = Origin { event: None, request };
+                Ok(reply)
             }
-            Err((code, message)) => Err(GatewayError::Rejected { code: code.to_owned(), message, request }),
+            Kept::Said(Err((code, message))) => {
+                Err(GatewayError::Rejected { code: code.to_owned(), message, request })
+            }
+            Kept::Failed(_) => Err(GatewayError::Spent("scripted: the stored failure".into())),
         }
     }
 
-    fn execute(&mut self, mode: Mode, call: &GatewayCall, now: OffsetDateTime) -> Reply {
-        match &call.operation {
-            Operation::CreateIntent { amount, currency, .. } => {
-                let amount = money(*amount, currency)?;
-                Ok(self.new_intent(call.payment, amount, None).answer(mode, now))
-            }
-            Operation::CreateSession { currency, lines, expires_at, .. } => {
-                let minor = lines.iter().map(|line| line.unit_amount * u64::from(line.quantity)).sum();
-                let session = FakeSession {
-                    id: self.name("cs_test").try_into().unwrap(),
-                    payment: call.payment,
-                    amount: money(minor, currency)?,
-                    status: SessionStatus::Open,
-                    intent: None,
-                    expires_at: OffsetDateTime::from_unix_timestamp(*expires_at)
-                        .map_err(|_| ("parameter_invalid_integer", "Invalid expires_at".to_owned()))?,
-                };
-                self.sessions.push(session.clone());
-                Ok(session.answer(mode, now))
-            }
-            Operation::CancelIntent { intent: id, .. } => {
-                self.cancel(id).map(|intent| intent.answer(mode, now))
-            }
-            Operation::ExpireSession { session: id } => {
-                let session = self.session(id).ok_or_else(|| missing(id.as_str()))?;
-                if session.status != SessionStatus::Open {
-                    let message = "Only Checkout Sessions with a status in [\"open\"] can be expired.";
-                    return Err(("checkout_session_not_open", message.to_owned()));
-                }
-                self.close(id);
-                Ok(self.session(id).unwrap().answer(mode, now))
-            }
+    /// Fails at a call for ever, unless its key has another answer already.
+    pub(super) fn fail(&mut self, call: &GatewayCall, performed: bool, now: OffsetDateTime) {
+        if !self.keys.contains_key(&call.key()) {
+            // Whatever the model says, the answer is lost.
+            let done = performed.then(|| self.execute(call, now));
+            self.keep(call, Kept::Failed(done.is_none().then(|| Box::new(call.clone()))));
         }
     }
 
-    /// A hosted page's intent can be cancelled only once it is authorized.
-    /// Source: <https://docs.stripe.com/api/payment_intents/cancel>
-    fn cancel(&mut self, id: &IntentId) -> Result<FakeIntent, (&'static str, String)> {
-        let intent = self.intent_mut(id).ok_or_else(|| missing(id.as_str()))?;
-        let by_page = intent.session.is_some() && intent.status != IntentStatus::Authorized;
-        if by_page || !intent.status.can_end() {
-            let message = format!("You cannot cancel this PaymentIntent: it is {:?}.", intent.status);
-            return Err(("payment_intent_unexpected_state", message));
+    /// What was asked under a key that it failed at, and not performed; it is performed at most once.
+    pub(super) fn take_failed(&mut self, key: &str) -> Option<GatewayCall> {
+        match self.keys.get_mut(key) {
+            Some((_, Kept::Failed(call))) => call.take().map(|call| *call),
+            Some((_, Kept::Said(_))) | None => None,
         }
-        intent.status = IntentStatus::Cancelled;
-        Ok(intent.clone())
+    }
+
+    pub(super) fn forget(&mut self, key: &str) {
+        self.keys.remove(key);
+    }
+
+    fn keep(&mut self, call: &GatewayCall, kept: Kept) {
+        self.keys.insert(call.key(), (call.operation.clone(), kept));
+    }
+
+    /// A fresh event that says `fact`.
+    pub(super) fn send(&mut self, kind: &str, mut fact: Fact, now: OffsetDateTime) -> InboxEvent {
+        let id = self.name("evt");
+        let (mode, object) = match &mut fact {
+            Fact::Payment(told) => {
+                told.origin.event = Some(id.clone());
+                let sighting = &told.sighting;
+                let intent = sighting.intent.as_ref().map(ToString::to_string);
+                (told.mode, sighting.session.as_ref().map(ToString::to_string).or(intent))
+            }
+            Fact::Refund(told) => {
+                told.origin.event = Some(id.clone());
+                (told.mode.unwrap_or(self.mode), Some(told.sighting.id.to_string()))
+            }
+            Fact::Dispute(told) => {
+                told.origin.event = Some(id.clone());
+                (told.mode, Some(told.id.to_string()))
+            }
+        };
+        let body = encoding::encode(&fact);
+        let event = InboxEvent { kind: kind.to_owned(), mode, object, body, ..envelope(id, self.mode, now) };
+        self.events.push(event.clone());
+        event
+    }
+
+    /// An event about an intent or its charge. What the gateway names there and does not show, a look must find: an
+    /// intent's event says nothing of the charge, and a charge's only that the balance has moved.
+    pub(super) fn tell_intent(&mut self, kind: &str, id: &IntentId, now: OffsetDateTime) -> InboxEvent {
+        let mut snapshot = self.intent(id).expect("no such intent").snapshot(self.mode, now);
+        snapshot.sighting.settlement = None;
+        if !kind.starts_with("charge.") {
+            snapshot.settled = false;
+            snapshot.sighting.capture_before = None;
+        }
+        self.send(kind, Fact::Payment(Box::new(snapshot)), now)
+    }
+
+    pub(super) fn tell_session(&mut self, kind: &str, id: &SessionId, now: OffsetDateTime) -> InboxEvent {
+        let snapshot = self.session(id).expect("no such session").snapshot(self.mode, now);
+        self.send(kind, Fact::Payment(Box::new(snapshot)), now)
+    }
+
+    pub(super) fn tell_refund(
+        &mut self,
+        kind: &str,
+        id: &GatewayRefundId,
+        now: OffsetDateTime,
+    ) -> InboxEvent {
+        let mode = Some(self.mode);
+        let mut snapshot = self.refund_mut(id).expect("no such refund").snapshot(mode);
+        (snapshot.sighting.settlement, snapshot.sighting.reversal) = (None, None);
+        self.send(kind, Fact::Refund(Box::new(snapshot)), now)
+    }
+
+    pub(super) fn tell_dispute(
+        &mut self,
+        kind: &str,
+        id: &GatewayDisputeId,
+        now: OffsetDateTime,
+    ) -> InboxEvent {
+        let snapshot = self.dispute(id).expect("no such dispute").snapshot(self.mode, now);
+        self.send(kind, Fact::Dispute(Box::new(snapshot)), now)
+    }
+}
+
+/// An event without its contents.
+pub(super) fn envelope(id: String, mode: Mode, now: OffsetDateTime) -> InboxEvent {
+    InboxEvent {
+        id,
+        kind: String::new(),
+        mode,
+        account: None,
+        api_version: None,
+        object: None,
+        created_at: now,
+        body: Vec::new(),
+        ignored: None,
+    }
+}
+
+fn origin(reply: &mut Reply) -> &mut Origin {
+    match reply {
+        Reply::Payment(answer) => &mut answer.snapshot.origin,
+        Reply::Refund(snapshot) => &mut snapshot.origin,
+        Reply::Dispute(snapshot) => &mut snapshot.origin,
     }
 }
 
 pub(super) fn rejected(code: &str, message: &str) -> GatewayError {
     GatewayError::Rejected { code: code.to_owned(), message: message.to_owned(), request: None }
-}
-
-fn missing(id: &str) -> (&'static str, String) {
-    ("resource_missing", format!("No such object: '{id}'"))
-}
-
-fn money(minor: u64, currency: &str) -> Result<Money, (&'static str, String)> {
-    let currency = currency.parse().map_err(|_| ("invalid_currency", currency.to_owned()))?;
-    Money::from_minor(minor, currency).map_err(|error| ("amount_too_large", error.to_string()))
 }

@@ -3,21 +3,24 @@
 //! A commit is one function over plain rows, never a closure of the caller's: what PostgreSQL would refuse under
 //! READ COMMITTED is refused here for the same reason (a version, a unique key, a lease).
 
+mod books;
 mod catalogue;
 mod commit;
+mod jobs;
 mod queue;
 mod reader;
 mod state;
+mod steps;
 mod store;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use paywright_domain::{
-    Break, Customer, Decline, GatewayCall, Order, Payment,
+    Break, Customer, Decline, Dispute, GatewayCall, Journal, Order, Payment, Refund,
     ports::{Clock, InboxEvent, Listed, Page},
 };
 
-pub use state::{AuditRow, JobState, StoredJob};
+pub use state::{AuditRow, BreakEnd, JobState, StoredBreak, StoredJob};
 
 use crate::ManualClock;
 
@@ -43,6 +46,21 @@ impl MemoryStore {
         self.rows().payments.values().cloned().collect()
     }
 
+    /// Every refund, oldest first.
+    pub fn refunds(&self) -> Vec<Refund> {
+        self.rows().refunds.values().cloned().collect()
+    }
+
+    /// Every dispute, in the order in which they became known.
+    pub fn disputes(&self) -> Vec<Dispute> {
+        self.rows().disputes.values().cloned().collect()
+    }
+
+    /// Every movement of money, in the order in which they were booked.
+    pub fn journals(&self) -> Vec<Journal> {
+        self.rows().journals.clone()
+    }
+
     /// Every customer.
     pub fn customers(&self) -> Vec<Customer> {
         self.rows().customers.values().cloned().collect()
@@ -58,8 +76,19 @@ impl MemoryStore {
         self.rows().declines.clone()
     }
 
-    /// Every difference found.
+    /// Every difference found, resolved ones included.
     pub fn breaks(&self) -> Vec<Break> {
+        self.rows().breaks.iter().map(|row| row.found.clone()).collect()
+    }
+
+    /// Every difference that no rule and nobody has explained yet.
+    pub fn open_breaks(&self) -> Vec<Break> {
+        let state = self.rows();
+        state.breaks.iter().filter(|row| row.is_open()).map(|row| row.found.clone()).collect()
+    }
+
+    /// Every difference with everything that is kept of it.
+    pub fn stored_breaks(&self) -> Vec<StoredBreak> {
         self.rows().breaks.clone()
     }
 

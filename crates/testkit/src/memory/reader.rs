@@ -1,10 +1,16 @@
 use async_trait::async_trait;
 use paywright_domain::{
-    Mode, Order, OrderId,
-    ports::{Listed, OrderFilter, OrderView, Page, Reader, StoreError, TimelineEntry},
+    BreakId, Dispute, DisputeId, Mode, Order, OrderId, PaymentId, Refund, RefundId,
+    ports::{
+        Balance, Booked, BreakView, Listed, OrderFilter, OrderView, Page, Reader, StoreError, TimelineEntry,
+    },
 };
+use time::OffsetDateTime;
 
-use super::{MemoryStore, page_of, state::State};
+use super::{
+    MemoryStore, books, page_of,
+    state::{State, StoredBreak},
+};
 
 #[async_trait]
 impl Reader for MemoryStore {
@@ -29,6 +35,69 @@ impl Reader for MemoryStore {
         let state = self.rows();
         Ok(state.audit.iter().filter(|row| row.order == order).map(|row| row.entry.clone()).collect())
     }
+
+    async fn list_refunds(
+        &self,
+        mode: Mode,
+        payment: Option<PaymentId>,
+        page: Page<RefundId>,
+    ) -> Result<Listed<Refund>, StoreError> {
+        let state = self.rows();
+        let listed = |refund: &&Refund| refund.mode == mode && payment.is_none_or(|id| refund.payment == id);
+        Ok(page_of(state.refunds.values().rev().filter(listed).cloned(), |refund| refund.id, page))
+    }
+
+    async fn list_disputes(
+        &self,
+        mode: Mode,
+        payment: Option<PaymentId>,
+        page: Page<DisputeId>,
+    ) -> Result<Listed<Dispute>, StoreError> {
+        let state = self.rows();
+        let listed =
+            |dispute: &&Dispute| dispute.mode == mode && payment.is_none_or(|id| dispute.payment == id);
+        Ok(page_of(state.disputes.values().rev().filter(listed).cloned(), |dispute| dispute.id, page))
+    }
+
+    async fn list_breaks(
+        &self,
+        mode: Mode,
+        open: Option<bool>,
+        page: Page<BreakId>,
+    ) -> Result<Listed<BreakView>, StoreError> {
+        let state = self.rows();
+        let listed =
+            |row: &&StoredBreak| row.found.mode == mode && open.is_none_or(|open| row.is_open() == open);
+        let mut rows: Vec<_> = state.breaks.iter().filter(listed).map(StoredBreak::view).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.id));
+        Ok(page_of(rows.into_iter(), |row| row.id, page))
+    }
+
+    async fn ledger_of_order(&self, order: OrderId) -> Result<Vec<Booked>, StoreError> {
+        Ok(self.rows().booked().filter(|line| line.order == order).collect())
+    }
+
+    async fn ledger(
+        &self,
+        mode: Mode,
+        from: OffsetDateTime,
+        before: OffsetDateTime,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<Booked>, StoreError> {
+        let state = self.rows();
+        let lines = state.booked_in(mode, Some(from), Some(before));
+        Ok(lines.filter(|line| after.is_none_or(|after| line.id > after)).take(limit as usize).collect())
+    }
+
+    async fn balances(
+        &self,
+        mode: Mode,
+        from: Option<OffsetDateTime>,
+        before: Option<OffsetDateTime>,
+    ) -> Result<Vec<Balance>, StoreError> {
+        Ok(books::balances(self.rows().booked_in(mode, from, before)))
+    }
 }
 
 impl State {
@@ -38,8 +107,42 @@ impl State {
         declines.sort_by(|a, b| (a.refusal.at, &a.refusal.key).cmp(&(b.refusal.at, &b.refusal.key)));
         OrderView {
             order: order.clone(),
-            payments: self.payments.values().filter(|payment| payment.order == order.id).cloned().collect(),
+            payments: self.payments_of(order.id).cloned().collect(),
             declines,
+            refunds: self.refunds_of(|refund| refund.order == order.id),
+            disputes: self.disputes_of(|dispute| dispute.order == order.id),
+        }
+    }
+
+    fn booked_in(
+        &self,
+        mode: Mode,
+        from: Option<OffsetDateTime>,
+        before: Option<OffsetDateTime>,
+    ) -> impl Iterator<Item = Booked> {
+        self.booked().filter(move |line| {
+            self.orders.get(&line.order).is_some_and(|order| order.mode == mode)
+                && from.is_none_or(|from| line.at >= from)
+                && before.is_none_or(|before| line.at < before)
+        })
+    }
+}
+
+impl StoredBreak {
+    fn view(&self) -> BreakView {
+        let (found, end) = (self.found.clone(), self.end.clone());
+        BreakView {
+            id: self.id,
+            kind: found.kind,
+            order: found.order,
+            payment: found.payment,
+            object: found.object,
+            detail: found.detail,
+            at_risk: found.at_risk,
+            found_at: self.found_at,
+            resolved_at: end.as_ref().map(|end| end.at),
+            resolved_by: end.as_ref().map(|end| end.by.clone()),
+            resolution: end.map(|end| end.reason),
         }
     }
 }

@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use paywright_domain::{
-    Break, Cause, Customer, CustomerId, Decline, GatewayCall, JobId, Lease, Order, OrderId, Payment,
-    PaymentId, Product, ProductId,
+    Break, BreakId, Cause, Customer, CustomerId, Decline, Dispute, DisputeId, GatewayCall, JobId, Journal,
+    Lease, Order, OrderId, Payment, PaymentId, Product, ProductId, Refund, RefundId,
     ports::{InboxEvent, QueueName, Task, TimelineEntry},
 };
 use time::OffsetDateTime;
@@ -13,11 +13,16 @@ pub(super) struct State {
     pub(super) causes: BTreeSet<String>,
     pub(super) orders: BTreeMap<OrderId, Order>,
     pub(super) payments: BTreeMap<PaymentId, Payment>,
+    pub(super) refunds: BTreeMap<RefundId, Refund>,
+    pub(super) disputes: BTreeMap<DisputeId, Dispute>,
     pub(super) products: BTreeMap<ProductId, Product>,
     pub(super) customers: BTreeMap<CustomerId, Customer>,
     pub(super) calls: BTreeMap<JobId, GatewayCall>,
     pub(super) declines: Vec<Decline>,
-    pub(super) breaks: Vec<Break>,
+    /// In the order in which they were found first.
+    pub(super) breaks: Vec<StoredBreak>,
+    /// In the order in which they were booked.
+    pub(super) journals: Vec<Journal>,
     pub(super) events: BTreeMap<String, InboxEvent>,
     /// In the order in which they were born.
     pub(super) jobs: Vec<StoredJob>,
@@ -62,6 +67,30 @@ pub enum JobState {
     Buried,
 }
 
+/// A difference with everything that is kept of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBreak {
+    /// Its identity.
+    pub id: BreakId,
+    /// What was found.
+    pub found: Break,
+    /// When it was found; anew, if it was opened again.
+    pub found_at: OffsetDateTime,
+    /// How it ended, unless it is open.
+    pub end: Option<BreakEnd>,
+}
+
+/// How a difference ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BreakEnd {
+    /// When.
+    pub at: OffsetDateTime,
+    /// By whom.
+    pub by: String,
+    /// Why it is none any more.
+    pub reason: String,
+}
+
 /// One line of the audit trail and the order it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRow {
@@ -69,6 +98,12 @@ pub struct AuditRow {
     pub order: OrderId,
     /// The line.
     pub entry: TimelineEntry,
+}
+
+impl StoredBreak {
+    pub(super) fn is_open(&self) -> bool {
+        self.end.is_none()
+    }
 }
 
 impl StoredJob {
@@ -101,7 +136,26 @@ impl State {
             .filter(|job| matches!(job.state, JobState::Held { .. }) && job.token == lease.token)
     }
 
+    /// Oldest first.
+    pub(super) fn payments_of(&self, order: OrderId) -> impl Iterator<Item = &Payment> {
+        self.payments.values().filter(move |payment| payment.order == order)
+    }
+
+    /// Those that `own` names, oldest first, which is by when the gateway made them.
+    pub(super) fn refunds_of(&self, own: impl Fn(&Refund) -> bool) -> Vec<Refund> {
+        let mut refunds: Vec<_> = self.refunds.values().filter(|refund| own(refund)).cloned().collect();
+        refunds.sort_by_key(|refund| (refund.created_at, refund.id));
+        refunds
+    }
+
+    /// Those that `own` names, oldest first, which is by when the gateway opened them.
+    pub(super) fn disputes_of(&self, own: impl Fn(&Dispute) -> bool) -> Vec<Dispute> {
+        let mut disputes: Vec<_> = self.disputes.values().filter(|dispute| own(dispute)).cloned().collect();
+        disputes.sort_by_key(|dispute| (dispute.created_at, dispute.id));
+        disputes
+    }
+
     pub(super) fn live_payments(&self, order: OrderId) -> impl Iterator<Item = &Payment> {
-        self.payments.values().filter(move |payment| payment.order == order && payment.state.is_live())
+        self.payments_of(order).filter(|payment| payment.state.is_live())
     }
 }

@@ -1,7 +1,8 @@
 use async_trait::async_trait;
 use paywright_domain::{
-    Cause, Changes, Customer, CustomerId, GatewayCall, IntentId, JobId, Mode, Order, OrderId, Payment,
-    PaymentId, Product, ProductId, SessionId,
+    Cause, Changes, Customer, CustomerId, Dispute, DisputeId, GatewayCall, GatewayDisputeId, GatewayRefundId,
+    IntentId, JobId, Mode, Order, OrderId, Payment, PaymentId, Product, ProductId, Refund, RefundId,
+    SessionId,
     ports::{Committed, Store, StoreError},
 };
 
@@ -31,6 +32,34 @@ impl Store for MemoryStore {
 
     async fn live_payment(&self, order: OrderId) -> Result<Option<Payment>, StoreError> {
         Ok(self.rows().live_payments(order).next().cloned())
+    }
+
+    async fn payments(&self, order: OrderId) -> Result<Vec<Payment>, StoreError> {
+        Ok(self.rows().payments_of(order).cloned().collect())
+    }
+
+    async fn refund(&self, id: RefundId) -> Result<Option<Refund>, StoreError> {
+        Ok(self.rows().refunds.get(&id).cloned())
+    }
+
+    async fn refund_by_gateway(&self, id: &GatewayRefundId) -> Result<Option<Refund>, StoreError> {
+        Ok(self.rows().refunds.values().find(|refund| refund.gateway.as_ref() == Some(id)).cloned())
+    }
+
+    async fn refunds(&self, payment: PaymentId) -> Result<Vec<Refund>, StoreError> {
+        Ok(self.rows().refunds_of(|refund| refund.payment == payment))
+    }
+
+    async fn dispute(&self, id: DisputeId) -> Result<Option<Dispute>, StoreError> {
+        Ok(self.rows().disputes.get(&id).cloned())
+    }
+
+    async fn dispute_by_gateway(&self, id: &GatewayDisputeId) -> Result<Option<Dispute>, StoreError> {
+        Ok(self.rows().disputes.values().find(|dispute| dispute.gateway == *id).cloned())
+    }
+
+    async fn disputes(&self, payment: PaymentId) -> Result<Vec<Dispute>, StoreError> {
+        Ok(self.rows().disputes_of(|dispute| dispute.payment == payment))
     }
 
     async fn call(&self, id: JobId) -> Result<Option<GatewayCall>, StoreError> {

@@ -1,6 +1,9 @@
 //! The words of the API that are texts in the code: ids, states, currencies, metadata.
 
-use paywright_domain::{CancelReason, Mode as DomainMode, OrderState as DomainOrderState};
+use paywright_domain::{
+    CancelReason, CaptureMethod as DomainCaptureMethod, Mode as DomainMode, OrderState as DomainOrderState,
+    RefundReason as DomainRefundReason, RefundState as DomainRefundState,
+};
 use strum::IntoEnumIterator as _;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -29,6 +32,9 @@ macro_rules! word {
 
 word!(OrderId, "An order's id.", |it| id(it, "ord"));
 word!(PaymentId, "A payment's id.", |it| id(it, "pay"));
+word!(RefundId, "A refund's id.", |it| id(it, "ref"));
+word!(DisputeId, "A dispute's id.", |it| id(it, "dis"));
+word!(BreakId, "A break's id.", |it| id(it, "brk"));
 word!(ProductId, "A product's id.", |it| id(it, "prod"));
 word!(CustomerId, "A customer's id.", |it| id(it, "cus"));
 word!(Mode, "Test or live.", |it| it
@@ -37,17 +43,28 @@ word!(OrderState, "How far an order has come. More states may follow.", |it| it
     .enum_values(Some(DomainOrderState::iter().map(|state| state.to_string()))));
 word!(PaymentState, "How far a payment has come. More states may follow.", |it| it
     .enum_values(Some(paywright_domain::PaymentState::iter().map(|state| state.to_string()))));
+word!(RefundState, "How far a refund has come. More states may follow.", |it| it
+    .enum_values(Some(DomainRefundState::iter().map(|state| state.to_string()))));
+word!(
+    CaptureMethod,
+    "Whether money is taken at once, or reserved first and taken when fulfilment starts.",
+    |it| it.enum_values(Some(DomainCaptureMethod::iter().map(|method| method.to_string())))
+);
+word!(
+    RefundReason,
+    "Why money is given back; `late_payment` and `surplus_payment` are ours to give.",
+    |it| it.enum_values(Some(DomainRefundReason::iter().map(|reason| reason.to_string())))
+);
+word!(RefundFor, "Why to give money back.", |it| it.enum_values(Some(
+    DomainRefundReason::iter().filter(|reason| !reason.is_ours()).map(|reason| reason.to_string())
+)));
 word!(Channel, "Where the customer pays: on Stripe's page, or on yours.", |it| it
     .enum_values(Some(["checkout", "payment_intent"])));
-word!(WhyCancelled, "Why an order was cancelled; `expired` is ours to give.", |it| it.enum_values(Some(
-    [
-        CancelReason::RequestedByCustomer,
-        CancelReason::Duplicate,
-        CancelReason::Fraudulent,
-        CancelReason::Expired
-    ]
-    .map(|reason| reason.to_string())
-)));
+word!(
+    WhyCancelled,
+    "Why an order was cancelled; `expired` is ours to give, `fulfillment_failed` has a command of its own.",
+    |it| it.enum_values(Some(CancelReason::iter().map(|reason| reason.to_string())))
+);
 word!(CancelFor, "Why to cancel an order.", |it| it
     .enum_values(Some(
         [CancelReason::RequestedByCustomer, CancelReason::Duplicate, CancelReason::Fraudulent]
@@ -77,6 +94,24 @@ word!(
         .examples([serde_json::json!({ "basket": "4711" })])
 );
 
+word!(
+    Evidence,
+    "What to say in a dispute: texts by Stripe's names of the parts. At most 20,000 characters a part, 150,000 together.",
+    |it| it
+        .schema_type(Type::Object)
+        .additional_properties(Some(AdditionalProperties::from(Schema::from(
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .max_length(Some(paywright_domain::Evidence::PART_MAX))
+        ))))
+        .property_names(Some(Schema::from(
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .enum_values(Some(paywright_domain::Evidence::PARTS))
+        )))
+        .examples([serde_json::json!({ "product_description": "Tea, 100 g" })])
+);
+
 /// TypeID: the kind, and a UUIDv7 in Crockford's base 32.
 fn id(it: ObjectBuilder, prefix: &str) -> ObjectBuilder {
     it.pattern(Some(format!("^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$")))
@@ -92,13 +127,4 @@ macro_rules! kinds {
     };
 }
 
-kinds!(list, order, payment, product);
-
-/// A list that this version leaves empty.
-pub(crate) fn none_yet() -> utoipa::openapi::Array {
-    utoipa::openapi::schema::ArrayBuilder::new()
-        .items(Object::new())
-        .max_items(Some(0))
-        .description(Some("Empty in this version."))
-        .build()
-}
+kinds!(list, order, payment, product, refund, dispute, order_report, day_report);

@@ -8,11 +8,12 @@ use actix_web::{
 };
 use askama::Template;
 use paywright_domain::{
-    Actor, Channel, OperationId, Order, OrderState, PaymentState, ReturnUrls,
+    Actor, Channel, Decline, OperationId, Order, ReturnUrls,
     ports::{OrderView, Reader},
     usecase::{StartPaymentError, Way},
 };
 
+use super::standing::Standing;
 use crate::{
     http::{present::checkout_url, problem::Problem},
     wiring::App,
@@ -37,59 +38,6 @@ struct PageLine {
     total: String,
 }
 
-/// What the page says of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Standing {
-    /// Names the standing for scripts and styles.
-    name: &'static str,
-    headline: &'static str,
-    text: &'static str,
-    can_pay: bool,
-    /// Whether the page may still change by itself.
-    settled: bool,
-}
-
-impl Standing {
-    fn of(view: &OrderView) -> Self {
-        let of = |name, headline, text, can_pay, settled| Self { name, headline, text, can_pay, settled };
-        let order = &view.order;
-        let underway = view
-            .payments
-            .iter()
-            .any(|payment| matches!(payment.state, PaymentState::Processing | PaymentState::RequiresAction));
-        match order.state {
-            OrderState::Pending | OrderState::PaymentProcessing if order.cancellation.is_some() => {
-                of("cancelling", "This order is being cancelled", "Please do not pay it.", false, false)
-            }
-            OrderState::Pending | OrderState::PaymentProcessing if underway => of(
-                "processing",
-                "Your payment is being processed",
-                "This page updates by itself as soon as we know.",
-                true,
-                false,
-            ),
-            OrderState::Pending | OrderState::PaymentProcessing => {
-                of("unpaid", "Not paid yet", "You pay on Stripe's secure page.", true, false)
-            }
-            OrderState::Authorized => of(
-                "authorized",
-                "Your payment is reserved",
-                "It is taken when your order ships.",
-                false,
-                false,
-            ),
-            OrderState::Paid => of("paid", "Paid, thank you", "We are preparing your order.", false, true),
-            OrderState::FulfillmentStarted => {
-                of("paid", "Paid, thank you", "Your order is being prepared.", false, true)
-            }
-            OrderState::Shipped => of("shipped", "On its way", "Your order was shipped.", false, true),
-            OrderState::Completed => of("completed", "Completed", "Enjoy what you bought.", false, true),
-            OrderState::Cancelled => of("cancelled", "Cancelled", "This order was cancelled.", false, true),
-            OrderState::Refunded => of("refunded", "Refunded", "Your money was given back.", false, true),
-        }
-    }
-}
-
 pub(super) async fn page(app: web::Data<App>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     let view = find(&app, &path).await?;
     Ok(render(&app, &view, None, StatusCode::OK))
@@ -107,13 +55,9 @@ fn render(app: &App, view: &OrderView, notice: Option<&'static str>, status: Sta
         reference: order.id.to_string(),
         lines: order.items.iter().map(line).collect(),
         total: order.total.to_string(),
-        standing,
         // Once another attempt is under way, the one before it does not matter.
-        decline: view
-            .declines
-            .last()
-            .filter(|_| standing.name == "unpaid")
-            .map(|decline| decline.refusal.message.clone()),
+        decline: view.declines.last().filter(|_| standing.name == "unpaid").map(words),
+        standing,
         notice,
         path: format!("/checkout/{}", order.token),
         test_mode: order.mode == paywright_domain::Mode::Test,
@@ -129,6 +73,16 @@ fn render(app: &App, view: &OrderView, notice: Option<&'static str>, status: Sta
         .insert_header((header::CONTENT_SECURITY_POLICY, policy))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .body(html)
+}
+
+/// What the customer is told of a decline: Stripe's words for them, which never tell of theft or suspicion, and what to
+/// do next where trying again is in vain.
+fn words(decline: &Decline) -> String {
+    let refusal = &decline.refusal;
+    match refusal.advice.as_deref() {
+        Some("do_not_try_again") => format!("{} Please use another card.", refusal.message),
+        _ => refusal.message.clone(),
+    }
 }
 
 /// Starts, or goes on with, the payment on the hosted page, and sends the shopper there.
@@ -186,13 +140,11 @@ async fn start(app: &App, order: &Order, urls: ReturnUrls) -> Result<String, Sta
 pub(super) async fn state(app: web::Data<App>, path: web::Path<String>) -> Result<HttpResponse, Problem> {
     let view = find(&app, &path).await?;
     let standing = Standing::of(&view);
-    let declines = view.declines.len();
     Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(serde_json::json!({
         "state": view.order.state.to_string(),
         "standing": standing.name,
         "settled": standing.settled,
-        // Changes whenever the page would.
-        "tag": format!("{}:{declines}", standing.name),
+        "tag": standing.tag(&view),
     })))
 }
 

@@ -1,10 +1,17 @@
 //! The routes, one resource a file. A route parses, calls and presents; it holds no rule about money.
 
+mod breaks;
 mod checkout;
+mod disputes;
 mod health;
+mod order_commands;
+mod order_payments;
 mod orders;
 mod payments;
 mod products;
+mod refunds;
+mod reports;
+mod standing;
 mod webhook;
 
 use actix_web::{
@@ -29,13 +36,29 @@ use crate::http::{body::BodyMax, openapi, problem};
         orders::list,
         orders::show,
         orders::timeline,
-        orders::checkout_session,
-        orders::payment_intent,
-        orders::cancel,
-        orders::fulfillment,
-        orders::ship,
-        orders::complete,
+        order_payments::checkout_session,
+        order_payments::payment_intent,
+        order_commands::cancel,
+        order_commands::fulfillment,
+        order_commands::fulfillment_failed,
+        order_commands::ship,
+        order_commands::complete,
         payments::show,
+        payments::capture,
+        payments::void,
+        payments::sync,
+        refunds::give,
+        refunds::list,
+        refunds::show,
+        disputes::list,
+        disputes::show,
+        disputes::stage,
+        disputes::submit,
+        disputes::accept,
+        breaks::list,
+        breaks::resolve,
+        reports::order,
+        reports::day,
         webhook::receive,
         health::alive,
         health::ready,
@@ -45,6 +68,9 @@ use crate::http::{body::BodyMax, openapi, problem};
         (name = "products", description = "What can be bought."),
         (name = "orders", description = "From placing to completing."),
         (name = "payments", description = "How an order is paid."),
+        (name = "refunds", description = "How money goes back."),
+        (name = "disputes", description = "When a customer asks their bank for the money back."),
+        (name = "books", description = "Where every cent went, and what no rule explains."),
         (name = "webhooks", description = "What Stripe tells us."),
         (name = "operations", description = "For browsers and monitors."),
     ),
@@ -74,13 +100,32 @@ pub fn configure(config: &mut ServiceConfig) {
                 )
                 .service(get("/orders/{id}", orders::show))
                 .service(get("/orders/{id}/timeline", orders::timeline))
-                .service(post("/orders/{id}/checkout-session", orders::checkout_session))
-                .service(post("/orders/{id}/payment-intent", orders::payment_intent))
-                .service(post("/orders/{id}/cancel", orders::cancel))
-                .service(post("/orders/{id}/fulfillment", orders::fulfillment))
-                .service(post("/orders/{id}/ship", orders::ship))
-                .service(post("/orders/{id}/complete", orders::complete))
-                .service(get("/payments/{id}", payments::show)),
+                .service(post("/orders/{id}/checkout-session", order_payments::checkout_session))
+                .service(post("/orders/{id}/payment-intent", order_payments::payment_intent))
+                .service(post("/orders/{id}/cancel", order_commands::cancel))
+                .service(post("/orders/{id}/fulfillment", order_commands::fulfillment))
+                .service(post("/orders/{id}/fulfillment/failed", order_commands::fulfillment_failed))
+                .service(post("/orders/{id}/ship", order_commands::ship))
+                .service(post("/orders/{id}/complete", order_commands::complete))
+                .service(get("/payments/{id}", payments::show))
+                .service(post("/payments/{id}/capture", payments::capture))
+                .service(post("/payments/{id}/void", payments::void))
+                .service(post("/payments/{id}/sync", payments::sync))
+                .service(
+                    web::resource("/refunds")
+                        .route(web::post().to(refunds::give))
+                        .route(web::get().to(refunds::list)),
+                )
+                .service(get("/refunds/{id}", refunds::show))
+                .service(get("/disputes", disputes::list))
+                .service(get("/disputes/{id}", disputes::show))
+                .service(post("/disputes/{id}/evidence", disputes::stage))
+                .service(post("/disputes/{id}/submit", disputes::submit))
+                .service(post("/disputes/{id}/accept", disputes::accept))
+                .service(get("/breaks", breaks::list))
+                .service(post("/breaks/{id}/resolve", breaks::resolve))
+                .service(get("/reports/orders/{id}", reports::order))
+                .service(get("/reports/days/{day}", reports::day)),
         )
         .service(post("/webhooks/stripe", webhook::receive).app_data(BodyMax(webhook::BODY_MAX)))
         .service(get("/checkout/{token}", checkout::page))

@@ -1,0 +1,57 @@
+/// Every code that a route of the API answers with its status, and what it means to a client.
+pub const CATALOGUE: [(u16, &str, &str); 26] = [
+    (400, "malformed_json", "The body is not JSON."),
+    (400, "unreadable_body", "The body broke off."),
+    (400, "malformed_idempotency_key", "The key is empty, too long, or not visible ASCII."),
+    (400, "bad_signature", "The event is not signed with our webhook secret, or too old."),
+    (401, "unauthorized", "No API key, an unknown or revoked one, or one of the other mode."),
+    (
+        402,
+        "refund_refused",
+        "Stripe refused the refund, which is stored as failed; its amount can be refunded again.",
+    ),
+    (
+        402,
+        "hold_refused",
+        "Stripe refused to take or release the reserved money; the payment says how it stands.",
+    ),
+    (403, "missing_scope", "The key may not do this."),
+    (404, "not_found", "There is no such thing; also if it is of the other mode."),
+    (408, "body_too_slow", "The body did not come within 10 seconds."),
+    (409, "illegal_transition", "The state does not allow this; `from`, `event` and `allowed` say why."),
+    (
+        409,
+        "answer_refused",
+        "Stripe does not take this answer to the dispute. What was written is kept here.",
+    ),
+    (409, "payment_under_way", "The payment cannot be ended now: it is being processed."),
+    (409, "payment_in_progress", "Another request is at this payment; try again."),
+    (409, "refund_exceeds_refundable", "It is more than `refundable`: refunds under way and disputes count."),
+    (
+        409,
+        "dispute_open",
+        "A dispute is open: the issuer decides about the money, and a refund would pay it out twice.",
+    ),
+    (
+        409,
+        "payment_not_captured",
+        "Nothing was taken, so nothing can be given back: void the payment, or cancel the order.",
+    ),
+    (409, "idempotency_key_in_use", "The first request with this key still runs; try again."),
+    (
+        412,
+        "refundable_changed",
+        "Another amount can be refunded than expected, see `refundable`. Nothing was done.",
+    ),
+    (413, "body_too_large", "The body has more than 256 KiB, or an event more than 1 MiB."),
+    (415, "unsupported_media_type", "The body is not `application/json`."),
+    (422, "invalid_request", "A field is wrong; `errors` names it. Nothing was done."),
+    (422, "idempotency_key_reused", "The key was used for another request. Nothing was done."),
+    (500, "internal", "Something is wrong on our side."),
+    (502, "payment_refused", "Stripe refused to create the payment."),
+    (
+        503,
+        "unavailable",
+        "The database or Stripe did not answer. Nothing is lost; send the same request again.",
+    ),
+];

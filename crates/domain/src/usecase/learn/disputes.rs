@@ -1,0 +1,89 @@
+//! What follows from what the gateway says of a dispute.
+
+use time::Duration;
+
+use super::{Pair, name_origin};
+use crate::{
+    Applied, Break, BreakKind, Changes, Dispute, DisputeEvent, IllegalTransition, Journal, PaymentState,
+    Step, Transition, ports::DisputeSnapshot, usecase::Ports,
+};
+
+/// How long before its deadline an operator is told of a dispute that nobody has answered.
+pub(in crate::usecase) const DISPUTE_NOTICE: Duration = Duration::hours(48);
+
+impl Pair {
+    /// Adds to `changes` what follows from a look at a dispute; `known` is ours, if we know it.
+    pub(in crate::usecase) fn learn_dispute(
+        &mut self,
+        changes: &mut Changes,
+        known: Option<Dispute>,
+        snapshot: &DisputeSnapshot,
+        ports: &Ports,
+    ) -> Result<(), IllegalTransition> {
+        name_origin(changes, &snapshot.origin);
+        let object = Some(snapshot.id.to_string());
+        if snapshot.mode != self.payment.mode {
+            let detail = format!("ours is {}, the gateway's dispute {}", self.payment.mode, snapshot.mode);
+            changes.breaks.push(Break { object, ..self.broken(BreakKind::ModeMismatch, detail) });
+            return Ok(());
+        }
+        let seen = snapshot.sighting.clone();
+        if seen.amount.currency() != self.payment.amount.currency() {
+            let detail = format!("ours is {}, the gateway's dispute {}", self.payment.amount, seen.amount);
+            changes.breaks.push(Break { object, ..self.broken(BreakKind::AmountMismatch, detail) });
+            return Ok(());
+        }
+        let step = match known {
+            None => {
+                let id = ports.new_id();
+                Some(Dispute::open(id, &self.payment, snapshot.id.clone(), seen, snapshot.created_at))
+            }
+            Some(dispute) => match dispute.apply(DisputeEvent::Seen(seen))? {
+                Applied::Moved(step) => Some(*step),
+                Applied::AlreadyTrue => None,
+            },
+        };
+        if let Some(step) = step {
+            self.follow_dispute(changes, step, ports)?;
+        }
+        let journal = |moved| Journal::disputed(&self.payment, moved);
+        changes.journals.extend(snapshot.movements.iter().map(journal));
+        // Money that has no business here may be free to be given back now.
+        if self.payment.state == PaymentState::Captured { self.follow(changes, ports) } else { Ok(()) }
+    }
+
+    fn follow_dispute(
+        &mut self,
+        changes: &mut Changes,
+        step: Transition<Dispute, DisputeEvent>,
+        ports: &Ports,
+    ) -> Result<(), IllegalTransition> {
+        let applied = self.payment.follow_dispute(&step)?;
+        let dispute = step.after();
+        // A deadline that was known has its timer, or has been told of.
+        let known =
+            step.before().filter(|before| before.is_answerable()).and_then(|before| before.seen.due_by);
+        if let Some(due_by) =
+            dispute.seen.due_by.filter(|due_by| dispute.is_answerable() && known != Some(*due_by))
+        {
+            self.watch(changes, ports, due_by - DISPUTE_NOTICE);
+        }
+        let (object, gateway) = (Some(dispute.id.to_string()), dispute.gateway.clone());
+        let takes = !dispute.withheld().is_zero();
+        changes.steps.push(Step::Dispute(Box::new(step)));
+        self.payment_step(changes, applied);
+        // The issuer pulls what we gave back already: two rails, and nobody but a person can stop one of them.
+        let out = self.payment.refunded.plus(self.payment.disputed);
+        let excess =
+            out.and_then(|out| out.minus(self.payment.captured)).ok().filter(|excess| !excess.is_zero());
+        if let Some(excess) = excess.filter(|_| takes && self.payment.state == PaymentState::Captured) {
+            let detail = format!(
+                "{} was given back already when {gateway} took {} of {}",
+                self.payment.refunded, self.payment.disputed, self.payment.captured
+            );
+            let at_risk = Some(excess);
+            changes.breaks.push(Break { object, at_risk, ..self.broken(BreakKind::AmountMismatch, detail) });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! Asking the gateway how things stand.
+
+use time::OffsetDateTime;
+
+use super::Ports;
+use crate::{
+    Dispute, GatewayDisputeId, IntentId, Payment, RefundStanding,
+    ports::{Answer, DisputeSnapshot, Fact, GatewayError, Snapshot, StoreError},
+};
+
+/// Everything that the gateway knows of a payment: itself, its refunds, its disputes.
+pub(super) async fn everything<E>(ports: &Ports, payment: &Payment) -> Result<Vec<Fact>, E>
+where
+    E: From<GatewayError> + From<StoreError>,
+{
+    let Some(answer) = payment_at_gateway(ports, payment).await? else { return Ok(Vec::new()) };
+    let snapshot = newest(ports, payment, None, answer.snapshot);
+    let mut facts = Vec::new();
+    // Disputes first: money that they hold cannot be given back. Refunds last: it must have been taken.
+    if let Some(intent) = &snapshot.sighting.intent {
+        let known = ports.store.disputes(payment.id).await?;
+        for seen in ports.gateway.disputes(intent).await? {
+            let known = known.iter().find(|dispute| dispute.gateway == seen.id);
+            facts.push(Fact::Dispute(Box::new(newest_dispute(ports, known, seen))));
+        }
+    }
+    facts.push(Fact::Payment(Box::new(snapshot.clone())));
+    if let Some(intent) = &snapshot.sighting.intent {
+        facts.extend(refunds(ports, intent).await?);
+    }
+    Ok(facts)
+}
+
+/// All refunds of a payment. Those that came back first: what they free may have been given back since.
+pub(super) async fn refunds(ports: &Ports, intent: &IntentId) -> Result<Vec<Fact>, GatewayError> {
+    let mut refunds = ports.gateway.refunds(intent).await?;
+    refunds.sort_by_key(|refund| match refund.sighting.standing {
+        RefundStanding::Cancelled | RefundStanding::Failed => 0,
+        RefundStanding::Pending | RefundStanding::Succeeded => 1,
+    });
+    Ok(refunds.into_iter().map(|refund| Fact::Refund(Box::new(refund))).collect())
+}
+
+/// How a dispute stands now; `None` when the gateway has none of this name.
+pub(super) async fn dispute<E>(ports: &Ports, id: &GatewayDisputeId) -> Result<Option<DisputeSnapshot>, E>
+where
+    E: From<GatewayError> + From<StoreError>,
+{
+    let known = ports.store.dispute_by_gateway(id).await?;
+    let seen = ports.gateway.dispute(id).await?;
+    Ok(seen.map(|seen| newest_dispute(ports, known.as_ref(), seen)))
+}
+
+fn newest_dispute(ports: &Ports, known: Option<&Dispute>, mut seen: DisputeSnapshot) -> DisputeSnapshot {
+    let told = seen.sighting.at;
+    let known = known.map_or(told, |known| known.seen.at.max(told));
+    seen.sighting.at = later(ports, told, known);
+    seen
+}
+
+/// A hosted page that was finished does not tell how: its intent does.
+pub(super) async fn payment_at_gateway(
+    ports: &Ports,
+    payment: &Payment,
+) -> Result<Option<Answer>, GatewayError> {
+    let gateway = &ports.gateway;
+    let answer = match (&payment.session, &payment.intent) {
+        (Some(session), None) => gateway.session(session).await?,
+        (_, Some(intent)) => return gateway.intent(intent).await,
+        (None, None) => None,
+    };
+    match answer {
+        Some(page) if page.url.is_none() => match &page.snapshot.sighting.intent {
+            Some(intent) => gateway.intent(intent).await,
+            None => Ok(Some(page)),
+        },
+        open => Ok(open),
+    }
+}
+
+/// A look is newer than everything that was known before it began, although the gateway's clock, in whole seconds, may
+/// not show it.
+pub(super) fn newest(
+    ports: &Ports,
+    payment: &Payment,
+    told: Option<&Snapshot>,
+    mut seen: Snapshot,
+) -> Snapshot {
+    let told = told.map_or(seen.sighting.at, |told| told.sighting.at);
+    let known = payment.seen_at.map_or(told, |at| at.max(told));
+    seen.sighting.at = later(ports, seen.sighting.at, known);
+    seen
+}
+
+fn later(ports: &Ports, at: OffsetDateTime, known: OffsetDateTime) -> OffsetDateTime {
+    let within = ports.clock.now().microsecond();
+    at.replace_microsecond(within).unwrap_or(at).max(known + time::Duration::MICROSECOND)
+}

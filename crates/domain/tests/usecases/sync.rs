@@ -1,0 +1,128 @@
+//! Asking the gateway how a payment stands.
+
+use paywright_domain::{usecase::*, *};
+use paywright_testkit::{
+    Fault,
+    builders::{self, usd},
+};
+use time::Duration;
+
+use crate::support::{Shop, page};
+
+/// Covers: I1, I5, W-15, fault 34, fault 156, X-5, D-15.
+#[tokio::test]
+async fn everything_that_was_never_told_is_learned_at_once() {
+    for channel in [Channel::PaymentIntent, page("a")] {
+        let shop = Shop::new();
+        let order = shop.place().await;
+        let payment = shop.start(order.id, channel.clone()).await.unwrap().payment;
+        match channel {
+            Channel::PaymentIntent => drop(shop.gateway.pay_intent(&shop.intent(&payment).id)),
+            Channel::Checkout(_) => drop(shop.gateway.pay_session(&shop.page(&payment).id)),
+        }
+        let intent = shop.intent(&payment).id;
+        drop(shop.gateway.dashboard_refund(&intent, 500));
+        drop(shop.gateway.open_dispute(&intent, 1000, false));
+
+        let synced = shop.sync(payment.id).await.unwrap();
+        assert_eq!((synced.captured, synced.returned, synced.disputed), (usd(3998), usd(500), usd(1000)));
+        assert!(synced.fee.is_some());
+        assert_eq!(shop.order(order.id).state, OrderState::Paid);
+        assert_eq!((shop.refunds(payment.id).len(), shop.store.disputes().len()), (1, 1));
+        assert_eq!(shop.balance(Account::Clearing, "usd"), 0);
+        assert!(shop.breaks().is_empty());
+        shop.assert_sound();
+    }
+}
+
+/// Covers: I28, I30, I22.
+#[tokio::test]
+async fn what_is_known_already_changes_nothing() {
+    let shop = Shop::new();
+    let (order, payment) = shop.paid_order().await;
+    shop.refund(payment.id, Some(500)).await.unwrap();
+    let operation = shop.operation();
+    let syncs = SyncPayment::new(shop.ports.clone(), shop.policy.clone());
+    let first = syncs.run(operation, payment.id).await.unwrap();
+    let before = (shop.order(order.id), shop.refunds(payment.id), shop.store.journals(), shop.store.audit());
+    assert_eq!(syncs.run(operation, payment.id).await.unwrap(), first, "the same request");
+    shop.clock.advance(Duration::MINUTE);
+    assert_eq!(shop.sync(payment.id).await.unwrap(), first, "another one");
+    let now = (shop.order(order.id), shop.refunds(payment.id), shop.store.journals(), shop.store.audit());
+    assert_eq!(now, before);
+}
+
+/// Covers: C-1, O-7, I5, fault 20.
+#[tokio::test]
+async fn a_payment_that_waits_has_ended_or_is_unknown_is_learned_as_it_is() {
+    let shop = Shop::new();
+    let order = shop.place().await;
+    let payment = shop.start(order.id, page("a")).await.unwrap().payment;
+    assert_eq!(shop.sync(payment.id).await.unwrap().state, PaymentState::Pending);
+    drop(shop.gateway.expire_session(&shop.page(&payment).id));
+    assert_eq!(shop.sync(payment.id).await.unwrap().state, PaymentState::Cancelled);
+    assert_eq!(shop.order(order.id).state, OrderState::PaymentProcessing, "the customer may try again");
+
+    shop.gateway.fail_call(Fault::UnknownBefore);
+    shop.start(order.id, Channel::PaymentIntent).await.unwrap_err();
+    let created = shop.payments(order.id).pop().unwrap();
+    let synced = shop.sync(created.id).await.unwrap();
+    assert_eq!(synced.state, PaymentState::Created, "without a name there is nothing to look at");
+    shop.assert_sound();
+}
+
+/// Covers: I32, fault 1, fault 70.
+#[tokio::test]
+async fn a_payment_that_is_foreign_or_a_gateway_that_is_away_changes_nothing() {
+    let shop = Shop::new();
+    let (order, payment) = shop.paid_order().await;
+    let error = shop.sync(builders::new_id(shop.clock_now())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let live = SyncPayment::new(shop.ports.clone(), Policy { mode: Mode::Live, ..shop.policy.clone() });
+    let error = live.run(shop.operation(), payment.id).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "another mode's payments do not exist here");
+    for fault in [Fault::UnknownBefore, Fault::NotAllowed, Fault::NotDone { after: None }] {
+        shop.gateway.fail_look(fault.clone());
+        let error = shop.sync(payment.id).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{fault:?}");
+    }
+    assert_eq!((shop.order(order.id), shop.payment(order.id)), (order, payment));
+}
+
+/// Covers: I3, I24, fault 144, R-5.
+#[tokio::test]
+async fn what_does_not_fit_what_is_under_way_here_is_to_be_asked_again() {
+    let shop = Shop::new();
+    let (order, payment) = shop.paid_order().await;
+    shop.gateway.fail_call(Fault::UnknownBefore);
+    shop.refund(payment.id, None).await.unwrap();
+    drop(shop.gateway.dashboard_refund(&shop.intent(&payment).id, 3998));
+    let error = shop.sync(payment.id).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "ours is reserved: {error}");
+    shop.settle(Duration::MINUTE).await;
+    shop.sync(payment.id).await.unwrap();
+    assert_eq!(
+        shop.order(order.id).state,
+        OrderState::Refunded,
+        "ours was refused, the other is on the books"
+    );
+    shop.assert_sound();
+}
+
+/// Covers: I3, I9, I10, R-5, fault 147, fault 156.
+#[tokio::test]
+async fn a_refund_that_came_back_before_it_was_heard_of_took_nothing() {
+    let shop = Shop::new();
+    let (order, payment) = shop.paid_order().await;
+    let intent = shop.intent(&payment).id;
+    drop(shop.gateway.dashboard_refund(&intent, 3998));
+    drop(shop.gateway.refund_fails(&shop.refund_made().id));
+    drop(shop.gateway.dashboard_refund(&intent, 3998));
+    let synced = shop.sync(payment.id).await.unwrap();
+    assert_eq!((synced.refunded, synced.returned), (usd(3998), usd(3998)), "not twice");
+    let states: Vec<_> = shop.refunds(payment.id).iter().map(|refund| refund.state).collect();
+    assert!(states.contains(&RefundState::Failed) && states.contains(&RefundState::Succeeded), "{states:?}");
+    assert_eq!(shop.order(order.id).state, OrderState::Refunded);
+    assert_eq!((shop.balance(Account::Refunds, "usd"), shop.balance(Account::Clearing, "usd")), (3998, 0));
+    shop.assert_sound();
+}

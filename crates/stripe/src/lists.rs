@@ -1,0 +1,167 @@
+//! Stripe's lists: complete, unlike its search, and read to the end.
+
+use std::sync::Arc;
+
+use paywright_domain::{
+    GatewayCall, IntentId, Operation,
+    ports::{DisputeSnapshot, GatewayError, RefundSnapshot, Reply},
+};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use time::Duration;
+
+use crate::{
+    answers::{Asked, done, of_refund, refund_of},
+    classify::Doubt,
+    client,
+    form::{Created, ListQuery},
+    gateway::Stripe,
+    json,
+    request::Request,
+    snapshot,
+    wire::{Bare, Dispute, Intent, List, Refund, Session},
+};
+
+/// Objects to a page: so many that it stays below the bound on an answer even where each holds as much as Stripe lets
+/// it hold, in metadata or evidence. A search that could never be read would leave its call unknown for ever.
+const REFUNDS: u8 = 50;
+const DISPUTES: u8 = 10;
+const SEARCHED: u8 = 30;
+/// A list that is longer is not believed to end.
+const PAGES_MAX: usize = 1_000;
+/// Our clock and Stripe's may differ by less than this.
+const CLOCKS_DIFFER: Duration = Duration::HOUR;
+
+/// What an object of a list must name to be kept.
+type Wanted<'a> = &'a (dyn Fn(&Bare) -> bool + Sync);
+
+/// An object of a list, with the head of the answer that it came in.
+struct Listed {
+    object: Box<RawValue>,
+    page: Arc<client::Reply>,
+}
+
+impl Listed {
+    fn read<T: DeserializeOwned>(&self) -> Result<T, GatewayError> {
+        let status = self.page.status;
+        json::read(self.object.get().as_bytes()).map_err(|source| Doubt::Unreadable { status, source }.into())
+    }
+}
+
+impl Stripe {
+    pub(crate) async fn list_refunds(&self, intent: &IntentId) -> Result<Vec<RefundSnapshot>, GatewayError> {
+        let expand = ["data.balance_transaction", "data.failure_balance_transaction"];
+        let query = of_payment(intent, &expand, REFUNDS);
+        let listed = self.list("/v1/refunds", query, &|_| true).await?;
+        let read = |listed: &Listed| {
+            let refund = of_refund(&listed.read::<Refund>()?, &listed.page)?;
+            check_payment(intent, refund.intent.as_ref())?;
+            Ok(refund)
+        };
+        listed.iter().map(read).collect()
+    }
+
+    pub(crate) async fn list_disputes(
+        &self,
+        intent: &IntentId,
+    ) -> Result<Vec<DisputeSnapshot>, GatewayError> {
+        let listed = self.list("/v1/disputes", of_payment(intent, &[], DISPUTES), &|_| true).await?;
+        let read = |listed: &Listed| {
+            let dispute = self.of_dispute(&listed.read::<Dispute>()?, &listed.page)?;
+            check_payment(intent, dispute.intent.as_ref())?;
+            Ok(dispute)
+        };
+        listed.iter().map(read).collect()
+    }
+
+    /// The first object that a call brought into being.
+    pub(crate) async fn search(&self, call: &GatewayCall) -> Result<Option<Reply>, GatewayError> {
+        let asked = Asked::ToCreate(call.payment);
+        let ours = |object: &Bare| snapshot::payment(&object.metadata) == Some(call.payment);
+        match &call.operation {
+            Operation::CreateIntent { .. } => {
+                let listed = self.list("/v1/payment_intents", since(call), &ours).await?;
+                let Some(first) = listed.last() else { return Ok(None) };
+                let answer = self.of_intent(first.read::<Intent>()?, &first.page, &asked)?;
+                Ok(Some(Reply::Payment(Box::new(answer))))
+            }
+            Operation::CreateSession { .. } => {
+                let listed = self.list("/v1/checkout/sessions", since(call), &ours).await?;
+                let Some(first) = listed.last() else { return Ok(None) };
+                let answer = self.of_session(first.read::<Session>()?, &first.page, &asked)?;
+                Ok(Some(Reply::Payment(Box::new(answer))))
+            }
+            Operation::CreateRefund { intent, .. } => {
+                let Some(wanted) = refund_of(call) else { return Ok(None) };
+                let refunds = self.list_refunds(intent).await?;
+                let first = refunds.into_iter().rfind(|refund| refund.refund == Some(wanted));
+                Ok(first.map(|refund| Reply::Refund(Box::new(refund))))
+            }
+            Operation::CancelIntent { .. }
+            | Operation::ExpireSession { .. }
+            | Operation::Capture { .. }
+            | Operation::StageEvidence { .. }
+            | Operation::SubmitEvidence { .. }
+            | Operation::CloseDispute { .. } => Ok(None),
+        }
+    }
+
+    /// All objects that are wanted, newest first.
+    async fn list(
+        &self,
+        collection: &str,
+        query: ListQuery<'_>,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<Listed>, GatewayError> {
+        let (mut found, mut last) = (Vec::new(), None::<String>);
+        for _ in 0..PAGES_MAX {
+            let query = ListQuery { starting_after: last.as_deref(), ..query };
+            let mut reply = self.exchange(&Request::list(collection, &query)).await?;
+            let list: List = done(&reply)?;
+            reply.body = Vec::new();
+            if list.object != "list" {
+                let got = crate::text::tidy(&list.object, 100);
+                return Err(Doubt::WrongObject { asked: "a list".to_owned(), got }.into());
+            }
+            let page = Arc::new(reply);
+            let before = last.take();
+            for object in list.data {
+                let listed = Listed { object, page: page.clone() };
+                let bare: Bare = listed.read()?;
+                if wanted(&bare) {
+                    found.push(listed);
+                }
+                last = Some(bare.id);
+            }
+            if !list.has_more {
+                return Ok(found);
+            }
+            // More is said to follow, but from where?
+            if last.is_none() || last == before {
+                break;
+            }
+        }
+        Err(Doubt::Endless.into())
+    }
+}
+
+fn of_payment<'a>(intent: &'a IntentId, expand: &'a [&'static str], limit: u8) -> ListQuery<'a> {
+    ListQuery { payment_intent: Some(intent.as_str()), created: None, expand, limit, starting_after: None }
+}
+
+/// That the filter was heeded.
+fn check_payment(asked: &IntentId, got: Option<&IntentId>) -> Result<(), Doubt> {
+    if got == Some(asked) {
+        return Ok(());
+    }
+    let got = got.map_or_else(|| "of no payment".to_owned(), |id| format!("of {id}"));
+    Err(Doubt::WrongObject { asked: format!("what is of {asked}"), got })
+}
+
+/// What was made while a call may have been sent.
+fn since(call: &GatewayCall) -> ListQuery<'static> {
+    let from = call.recorded_at - CLOCKS_DIFFER;
+    let before = call.recorded_at + GatewayCall::SEND_WITHIN + CLOCKS_DIFFER;
+    let created = Created::between(Some(from), Some(before));
+    ListQuery { payment_intent: None, created, expand: &[], limit: SEARCHED, starting_after: None }
+}
