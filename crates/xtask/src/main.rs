@@ -3,6 +3,7 @@
 //! Builds without the crate it prepares: no sqlx, no `paywright-postgres`. Otherwise a stale query cache
 //! could not be renewed by the tool that renews it.
 
+mod bench;
 mod db;
 mod sqlx;
 
@@ -28,12 +29,16 @@ enum Task {
     },
     /// Runs a private database, empty at first and kept in target/, until Ctrl-C; prints its address.
     Db,
+    /// Measures the whole: builds a release, starts PostgreSQL, the sandbox and the server, and loads them.
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Sqlx { check } => sqlx::run(root(), check),
         Task::Db => db::run(root()),
+        Task::Bench(bench) => bench::run(root(), &bench),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
