@@ -10,7 +10,7 @@ use time::{Duration, OffsetDateTime};
 use crate::{
     ApiKeyId, Applied, CallState, Customer, Dispute, DisputeEvent, DisputeId, GatewayCall, JobId, Journal,
     Mode, Money, OperationId, Order, OrderEvent, OrderId, Payment, PaymentEvent, PaymentId, Refund,
-    RefundEvent, Transition, Version,
+    RefundEvent, RefundId, Transition, Version,
 };
 
 pub use trail::*;
@@ -312,10 +312,18 @@ impl Changes {
     }
 
     /// The first call that is to be made.
-    pub(crate) fn recorded_call(&self) -> Option<JobId> {
+    pub(crate) fn recorded_call(&self) -> Option<GatewayCall> {
         self.effects.iter().find_map(|effect| match effect {
-            Effect::Call { call, .. } => Some(call.id),
+            Effect::Call { call, .. } => Some(call.clone()),
             Effect::WatchOrder { .. } => None,
+        })
+    }
+
+    /// A refund as the last of its steps leaves it.
+    pub(crate) fn last_refund(&self, id: RefundId) -> Option<&Refund> {
+        self.steps.iter().rev().find_map(|step| match step {
+            Step::Refund(step) if step.after().id == id => Some(step.after()),
+            Step::Refund(_) | Step::Order(_) | Step::Payment(_) | Step::Dispute(_) => None,
         })
     }
 

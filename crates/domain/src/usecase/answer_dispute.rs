@@ -133,11 +133,11 @@ impl AnswerDispute {
         };
         let operation = Operation::answer(&asked, answer);
         let call = pair.call_about(&changes, &self.ports, Subject::Dispute(id), operation, asked.generation);
-        let job = call.id;
+        let recorded = call.clone();
         changes.effects.push(Effect::Call { call, held_for: Some(self.policy.call_held_for) });
         if store.commit(changes).await? == Committed::Now
             // Whatever goes wrong here, the call is recorded and the worker performs it.
-            && let Ok(performed) = self.calls.run_now(job).await
+            && let Ok(performed) = self.calls.run_now(recorded).await
             && let Some(rejection) = performed.rejected
         {
             return Err(AnswerDisputeError::Refused(rejection));

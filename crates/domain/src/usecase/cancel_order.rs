@@ -5,8 +5,8 @@ use super::{
     learn::{Pair, Wanted},
 };
 use crate::{
-    Actor, Beat, CancelReason, Cause, Changes, IllegalTransition, InvalidInput, JobId, OperationId, Order,
-    OrderEvent, OrderId, OrderState, Payment, RefundReason, check_text,
+    Actor, Beat, CancelReason, Cause, Changes, GatewayCall, IllegalTransition, InvalidInput, OperationId,
+    Order, OrderEvent, OrderId, OrderState, Payment, RefundReason, check_text,
     ports::{Committed, StoreError},
 };
 
@@ -164,7 +164,7 @@ impl CancelOrder {
         actor: &Actor,
         id: OrderId,
         why: Why<'_>,
-    ) -> Result<Option<JobId>, CancelOrderError> {
+    ) -> Result<Option<GatewayCall>, CancelOrderError> {
         for _ in 1..ATTEMPTS_MAX {
             match self.ask_once(cause, actor, id, why).await {
                 Err(CancelOrderError::Store(StoreError::Conflict)) => {}
@@ -181,7 +181,7 @@ impl CancelOrder {
         actor: &Actor,
         id: OrderId,
         why: Why<'_>,
-    ) -> Result<Option<JobId>, CancelOrderError> {
+    ) -> Result<Option<GatewayCall>, CancelOrderError> {
         let store = &self.ports.store;
         let found = store.order(id).await?.filter(|order| order.mode == self.policy.mode);
         let order = found.ok_or(CancelOrderError::UnknownOrder)?;

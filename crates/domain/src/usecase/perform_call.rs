@@ -9,9 +9,9 @@ use super::{
     record_event::learn,
 };
 use crate::{
-    Actor, CallState, Cause, Changes, Dispute, DisputeEvent, Effect, GatewayCall, IllegalTransition, JobId,
-    Lease, Operation, Order, OrderEvent, OrderState, Payment, PaymentEvent, PaymentState, Refund,
-    RefundState, Subject,
+    Actor, CallState, Cause, Changes, Dispute, DisputeEvent, Effect, GatewayCall, IllegalTransition, Lease,
+    Operation, Order, OrderEvent, OrderState, Payment, PaymentEvent, PaymentState, Refund, RefundState,
+    Subject,
     ports::{Answer, Committed, Fact, GatewayError, Reply, StoreError},
 };
 
@@ -110,6 +110,10 @@ impl PerformCall {
     /// See [`PerformCallError`]. Unless it says otherwise the job is still there and will be tried again.
     pub async fn run(&self, lease: Lease) -> Result<Performed, PerformCallError> {
         let call = self.ports.store.call(lease.job).await?.ok_or(PerformCallError::UnknownCall)?;
+        self.perform(lease, call).await
+    }
+
+    async fn perform(&self, lease: Lease, call: GatewayCall) -> Result<Performed, PerformCallError> {
         if call.state != CallState::Recorded {
             return self.performed_before(lease, &call).await;
         }
@@ -144,9 +148,9 @@ impl PerformCall {
 
     /// Performs a call that the caller has just recorded and holds. What fails is given back to the worker, who would
     /// otherwise wait until the hold ends.
-    pub(super) async fn run_now(&self, job: JobId) -> Result<Performed, PerformCallError> {
-        let lease = Lease { job, token: Lease::FROM_BIRTH };
-        let outcome = self.run(lease).await;
+    pub(super) async fn run_now(&self, call: GatewayCall) -> Result<Performed, PerformCallError> {
+        let lease = Lease { job: call.id, token: Lease::FROM_BIRTH };
+        let outcome = self.perform(lease, call).await;
         if let Err(error) = &outcome {
             // Where even this fails, the hold ends by itself.
             let _ = self.ports.queue.retry(lease, time::Duration::SECOND, &error.to_string()).await;
@@ -217,9 +221,11 @@ impl PerformCall {
         self.answered(&mut case, &mut changes, outcome.state)?;
         case.pair.guard(&mut changes);
         end_rival(&self.ports, &case.pair, &mut changes).await?;
+        case.refund = case.refund.map(|known| changes.last_refund(known.id).cloned().unwrap_or(known));
+        case.dispute = case.dispute.map(|known| changes.last_dispute(known.id).cloned().unwrap_or(known));
         match self.ports.store.commit(changes).await? {
-            // Steps were taken one after the other; what is there now is their sum.
-            Committed::Now | Committed::Before => self.case(call).await,
+            Committed::Now => Ok(case),
+            Committed::Before => self.case(call).await,
         }
     }
 

@@ -6,8 +6,8 @@ use super::{
     learn::{Pair, mismatch},
 };
 use crate::{
-    Actor, Applied, Beat, CancelReason, Cause, Changes, Channel, Effect, IllegalTransition, JobId, Operation,
-    OperationId, Order, OrderEvent, OrderId, Payment, PaymentId, PaymentState, Step,
+    Actor, Applied, Beat, CancelReason, Cause, Changes, Channel, Effect, GatewayCall, IllegalTransition,
+    Operation, OperationId, Order, OrderEvent, OrderId, Payment, PaymentId, PaymentState, Step,
     ports::{Answer, Committed, GatewayError, StoreError},
 };
 
@@ -163,17 +163,17 @@ impl StartPayment {
         changes.steps.push(Step::Payment(Box::new(birth)));
         let operation = create(&pair, now);
         let call = pair.call(&changes, &self.ports, operation, 1);
-        let job = call.id;
+        let recorded = call.clone();
         changes.effects.push(Effect::Call { call, held_for: Some(self.policy.call_held_for) });
         match self.ports.store.commit(changes).await? {
-            Committed::Now => self.perform(job).await.map(Some),
+            Committed::Now => self.perform(recorded).await.map(Some),
             // This request began before, and its payment has ended since. A new payment needs a new request.
             Committed::Before => Err(StartPaymentError::InProgress),
         }
     }
 
-    async fn perform(&self, job: JobId) -> Result<Started, StartPaymentError> {
-        let performed = self.calls.run_now(job).await?;
+    async fn perform(&self, call: GatewayCall) -> Result<Started, StartPaymentError> {
+        let performed = self.calls.run_now(call).await?;
         match performed {
             Performed { rejected: Some(rejection), .. } => Err(StartPaymentError::Refused(rejection)),
             Performed { payment, answer: Some(answer), .. } => started(payment, answer),
