@@ -70,6 +70,8 @@ gateway_ids! {
     GatewayDisputeId;
     /// The gateway's name for a movement of its balance: a balance transaction's id.
     TransactionId;
+    /// The gateway's name for a payout.
+    PayoutId;
 }
 
 /// The text can not be an id of the gateway.

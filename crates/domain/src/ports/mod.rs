@@ -1,5 +1,6 @@
 //! What the core asks of the outside, one port a file. Whoever embeds the core implements these.
 
+mod archive;
 mod catalogue;
 mod clock;
 mod gateway;
@@ -7,6 +8,7 @@ mod queue;
 mod reader;
 mod store;
 
+pub use archive::*;
 pub use catalogue::*;
 pub use clock::*;
 pub use gateway::*;
