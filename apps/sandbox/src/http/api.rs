@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 
 use super::fault;
-use super::shell::{Shell, request_id};
+use super::shell::{Held, Shell, request_id};
 use crate::model::error::ApiError;
 use crate::model::fault::{Kind, Verdict};
 use crate::model::{Method, Request, Response};
@@ -38,8 +38,7 @@ pub(super) async fn handle(
         drop(held);
         return answer(&shell, &request, response);
     }
-    let mut response = with_faults(&http, &request, &shell, &verdicts).await;
-    drop(held);
+    let mut response = with_faults(&http, &request, &shell, held, &verdicts).await;
     if let Some(retry) = verdicts.iter().find_map(|verdict| verdict.should_retry) {
         let name = HeaderName::from_static("stripe-should-retry");
         let value = if retry { "true" } else { "false" };
@@ -58,6 +57,7 @@ async fn with_faults(
     http: &HttpRequest,
     request: &Request,
     shell: &Shell,
+    held: Option<Held<'_>>,
     verdicts: &[Verdict],
 ) -> HttpResponse {
     let find = |wanted: fn(&Verdict) -> bool| verdicts.iter().copied().find(wanted);
@@ -73,13 +73,14 @@ async fn with_faults(
         return answer(shell, request, response);
     }
     let replacing = find(|verdict| verdict.kind.replaces_the_answer());
-    let replacement = || replacing.and_then(|verdict| fault::instead(http, verdict.kind));
-    if let Some(instead) = replacing.filter(|verdict| !verdict.effect).and_then(|_| replacement()) {
-        return instead;
-    }
     let effect = verdicts.iter().find_map(|verdict| verdict.as_effect());
-    let response = shell.request(request.clone(), effect);
-    if let Some(instead) = replacement() {
+    let response = match replacing {
+        Some(verdict) if !verdict.effect => Response::default(),
+        _ => shell.request(request.clone(), effect),
+    };
+    // A client whose connection is reset may repeat its request at once.
+    drop(held);
+    if let Some(instead) = replacing.and_then(|verdict| fault::instead(http, verdict.kind)) {
         return instead;
     }
     // An answer that lies on purpose is no exchange that the checker should see.

@@ -24,6 +24,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
         ("/charges/{id}/dispute", "dispute"),
         ("/refunds/{id}/fail", "fail_refund"),
         ("/refunds/{id}/settle", "settle_refund"),
+        ("/payouts/{id}/fail", "fail_payout"),
         ("/disputes/{id}/escalate", "escalate"),
         ("/disputes/{id}/decide", "decide"),
     ] {
@@ -39,7 +40,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 
 /// `("refund", {"amount": 500})`, as the model names it.
 fn read(deed: &str, body: Value) -> Result<Deed, Box<ApiError>> {
-    let plain = matches!(deed, "settle_refund" | "escalate");
+    let plain = matches!(deed, "settle_refund" | "fail_payout" | "escalate");
     let named = if plain { json!(deed) } else { json!({ (deed): body }) };
     serde_json::from_value(named).map_err(|error| ApiError::invalid(format!("Invalid JSON: {error}")).into())
 }
@@ -73,6 +74,7 @@ pub(super) fn buttons(object: &Value) -> Vec<Button> {
             vec![button("settle_refund", "Settle", false), button("fail_refund", "Fail", false)]
         }
         ("refund", "succeeded") => vec![button("fail_refund", "Fail", false)],
+        ("payout", "pending" | "in_transit" | "paid") => vec![button("fail_payout", "Fail", false)],
         ("dispute", "warning_needs_response" | "warning_under_review") => {
             vec![button("escalate", "Escalate", false), button("close", "Close the inquiry", false)]
         }

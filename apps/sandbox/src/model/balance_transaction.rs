@@ -157,7 +157,7 @@ pub fn book(context: &mut Context<'_>, entry: Entry) -> String {
         exchange_rate,
     };
     let id = booked.id.clone();
-    if booked.kind != "payout" && booked.kind != "payout_cancel" && at_once {
+    if !booked.kind.starts_with("payout") && at_once {
         wait_for_payout(context, &id);
     }
     let amounts = context.world.balance.entry(booked.currency.clone()).or_default();
@@ -190,7 +190,7 @@ pub fn covers(world: &World, amount: i64, currency: &str) -> bool {
 }
 
 /// The next daily payout takes this row along; the first one of a day sets the hour.
-fn wait_for_payout(context: &mut Context<'_>, id: &str) {
+pub fn wait_for_payout(context: &mut Context<'_>, id: &str) {
     if context.world.unpaid_rows.is_empty() {
         context.world.timers.set(context.now.plus_seconds(DAY), Due::DailyPayout);
     }

@@ -8,7 +8,7 @@ use super::context::Context;
 use super::dispute::{self, DisputeStatus, Opening};
 use super::error::{ApiError, ApiResult};
 use super::params::Params;
-use super::{payment_intent, refund};
+use super::{payment_intent, payout, refund};
 
 /// Something that a person does, to the object with this id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,8 @@ pub enum Deed {
     SettleRefund,
     /// A refund fails, also one that had succeeded.
     FailRefund(Cause),
+    /// The bank sends a payout back.
+    FailPayout,
     /// The cardholder contests a charge, named by its id or by its intent's.
     Dispute(Complaint),
     /// An inquiry becomes a chargeback.
@@ -130,6 +132,7 @@ pub fn act(context: &mut Context<'_>, hand: &ByHand) -> ApiResult<Value> {
             refund::fail(context, id, cause.reason.as_deref().unwrap_or(refund::FAILURE));
             Ok(context.world.refund(id))
         }
+        Deed::FailPayout => payout::fail(context, id),
         Deed::Dispute(complaint) => contest(context, id, complaint),
         Deed::Escalate => {
             let status = status_of(context, id)?;

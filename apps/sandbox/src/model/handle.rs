@@ -36,11 +36,16 @@ impl Model {
         mut random: Random,
     ) -> Response {
         let request_id = format!("req_{}", random.text(14));
-        match prepare(request, &request_id) {
+        let response = match prepare(request, &request_id) {
             Ok(call) => self.execute(&call, fault, now, random),
             Err(error) => {
                 answer(request, &request_id, error.status, error.body().to_string(), error.should_retry())
             }
+        };
+        // The server knows the date while ours is the real one.
+        match self.clock.is_apart().then(|| now.http_date()).flatten() {
+            Some(date) => response.header("Date", date),
+            None => response,
         }
     }
 

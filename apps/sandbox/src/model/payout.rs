@@ -229,6 +229,28 @@ fn change_status(context: &mut Context<'_>, id: &str, status: PayoutStatus, even
     context.emit(event, &body);
 }
 
+/// The bank sends the money back, also some days after it had it: `payout.failed`. What an automatic payout had paid
+/// out is paid out again with the next.
+///
+/// # Errors
+/// 404 for a payout that is not there, 400 for one that has failed or was canceled.
+pub fn fail(context: &mut Context<'_>, id: &str) -> ApiResult<Value> {
+    let Some(payout) = context.world.payouts.get(id) else {
+        return Err(context.no_such("payout", id, "payout"));
+    };
+    if matches!(payout.status, PayoutStatus::Failed | PayoutStatus::Canceled) {
+        return Err(ApiError::refused("This payout has ended.").into());
+    }
+    let automatic = payout.automatic;
+    let back = book(context, id, 1, "payout_failure");
+    if automatic {
+        balance_transaction::wait_for_payout(context, &back);
+    }
+    context.world.payouts.get_mut(id).expect("it was just read").failure_balance_transaction = Some(back);
+    change_status(context, id, PayoutStatus::Failed, "payout.failed");
+    Ok(context.world.payout(id))
+}
+
 /// `POST /v1/payouts/{id}/cancel`: while pending, and not automatic.
 pub fn cancel(context: &mut Context<'_>, ids: &[&str], _: Params<'_>) -> ApiResult<Value> {
     let Some(payout) = context.world.payouts.get(ids[0]) else {

@@ -1,6 +1,8 @@
 //! The sandbox's clock: a time passed in, moved by an offset or frozen.
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::macros::format_description;
 
 /// Milliseconds since 1970.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -23,6 +25,15 @@ impl Time {
 
     pub fn plus_millis(self, millis: i64) -> Self {
         Self(self.0.saturating_add(millis))
+    }
+
+    /// As a `Date` header has it; `None` for a time that it cannot say.
+    /// Source: <https://www.rfc-editor.org/rfc/rfc9110#section-5.6.7>.
+    pub fn http_date(self) -> Option<String> {
+        let format = format_description!(
+            "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+        );
+        OffsetDateTime::from_unix_timestamp(self.seconds()).ok()?.format(format).ok()
     }
 }
 
@@ -66,6 +77,11 @@ impl Clock {
         }
     }
 
+    /// Whether it was moved or stopped.
+    pub fn is_apart(&self) -> bool {
+        self.offset != 0 || self.frozen_at.is_some()
+    }
+
     pub fn is_frozen(&self) -> bool {
         self.frozen_at.is_some()
     }
@@ -89,6 +105,13 @@ mod tests {
         assert_eq!(clock.at(Time(9_000)), Time(2_500));
         clock.unfreeze(Time(9_000));
         assert_eq!(clock.at(Time(9_100)), Time(2_600));
+    }
+
+    #[test]
+    fn a_date_is_written_as_http_writes_it() {
+        let date = Time::from_seconds(1_795_262_400).http_date();
+        assert_eq!(date.as_deref(), Some("Sat, 21 Nov 2026 12:00:00 GMT"));
+        assert_eq!(Time(i64::MAX).http_date(), None);
     }
 
     #[test]

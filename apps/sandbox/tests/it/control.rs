@@ -92,6 +92,24 @@ async fn a_reset_forgets_everything() {
     rig.stop().await;
 }
 
+#[tokio::test]
+async fn an_answers_date_is_of_the_sandboxs_clock() {
+    let rig = Rig::start().await;
+    let real = rig.get("/v1/balance").await.ok();
+    assert!(real.header("date").is_some_and(|date| date.ends_with(" GMT")));
+    rig.control("/_sandbox/clock", &json!({"frozen": true})).await.ok();
+    rig.advance("8760h").await;
+    let made = rig.post("/v1/payment_intents", "amount=100&currency=usd").await.ok();
+    let date = made.header("date").unwrap();
+    let format = time::macros::format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    let date = time::PrimitiveDateTime::parse(date, format).unwrap().assume_utc();
+    assert_eq!(made.body["created"], date.unix_timestamp());
+    assert_eq!(made.headers.get_all("date").iter().count(), 1);
+    rig.stop().await;
+}
+
 /// Each path of what people do by hand, once.
 /// Covers: fault 148, fault 156, fault 158.
 #[tokio::test]
@@ -135,7 +153,12 @@ async fn people_act_by_hand() {
     ] {
         assert_eq!(act(path.clone(), body).await.status, 400, "{path}");
     }
-    for path in ["disputes/du_none/escalate", "refunds/re_none/settle", "charges/ch_none/dispute"] {
+    for path in [
+        "disputes/du_none/escalate",
+        "refunds/re_none/settle",
+        "payouts/po_none/fail",
+        "charges/ch_none/dispute",
+    ] {
         assert_eq!(act(path.to_owned(), json!({})).await.status, 404, "{path}");
     }
     rig.stop().await;

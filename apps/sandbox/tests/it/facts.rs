@@ -213,6 +213,29 @@ fn a_payout_is_in_transit_before_it_is_paid_and_lists_its_own_row() {
     assert_eq!(tail, life);
 }
 
+/// Source: <https://docs.stripe.com/api/payouts/object#payout_object-failure_balance_transaction>.
+#[test]
+fn a_failed_payouts_money_comes_back_and_leaves_with_the_next() {
+    let mut desk = Desk::default();
+    desk.pay("payment_method=pm_card_bypassPending").ok();
+    desk.wait(3 * 86_400);
+    let payout = desk.get("/v1/payouts").rows()[0].clone();
+    let (id, amount) = (payout["id"].as_str().unwrap(), payout["amount"].as_i64().unwrap());
+    assert_eq!(payout["status"], "paid");
+    let failed = desk.by_hand(id, serde_json::json!("fail_payout")).ok();
+    assert_eq!((failed.text("status"), failed.text("failure_code")), ("failed", "account_closed"));
+    let back = failed.text("failure_balance_transaction").to_owned();
+    let back = desk.get(&format!("/v1/balance_transactions/{back}?expand[]=source"));
+    assert_eq!((back.text("type"), &back.body["net"]), ("payout_failure", &Value::from(amount)));
+    assert_eq!(back.body["source"]["id"], id);
+    assert_eq!(desk.events("type=payout.failed").len(), 1);
+    assert_eq!(desk.by_hand(id, serde_json::json!("fail_payout")).response.status, 400);
+    desk.wait(86_400 + 10);
+    let next = desk.get("/v1/payouts").rows()[0].clone();
+    assert_eq!((&next["amount"], &next["automatic"]), (&Value::from(amount), &Value::from(true)));
+    assert_ne!(next["id"], id);
+}
+
 /// Source: <https://docs.stripe.com/error-low-level>: what is kept under a key is the truth of the execution.
 #[test]
 fn a_lie_on_the_wire_is_not_kept_under_the_key() {

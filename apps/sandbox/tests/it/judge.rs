@@ -240,6 +240,9 @@ async fn payouts(rig: &Rig) {
     let rows = rows.body["data"].as_array().unwrap().iter().filter(|row| row["type"] != "payout");
     let net: i64 = rows.map(|row| row["net"].as_i64().unwrap()).sum();
     assert_eq!(net, automatic["amount"].as_i64().unwrap());
+    rig.control(&format!("/_sandbox/payouts/{id}/fail"), &json!({})).await.ok();
+    rig.get(&format!("/v1/payouts/{id}?expand[]=failure_balance_transaction")).await.ok();
+    rig.get("/v1/balance_transactions?limit=100&expand[]=data.source").await.ok();
 }
 
 async fn intents(rig: &Rig) {
