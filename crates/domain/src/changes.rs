@@ -187,6 +187,10 @@ pub enum BreakKind {
     ForeignObject,
     /// A refund was refused, or came back after the money was sent.
     RefundFailed,
+    /// The gateway's balance moved for one of our payments, and nothing that we know of it tells why.
+    UnexplainedTransaction,
+    /// A payout is not the sum of what it paid out.
+    UnexplainedPayout,
 }
 
 /// A difference that no rule explains; always a row, never silent, one for each kind, payment and object. One that was
@@ -217,13 +221,15 @@ impl Break {
     }
 }
 
-/// The end of a break that a rule explains now.
+/// The end of breaks that a rule explains now: of one kind, on a payment or about an object, or both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
     /// Which kind.
     pub kind: BreakKind,
-    /// On which payment.
-    pub payment: PaymentId,
+    /// On which payment, if only there.
+    pub payment: Option<PaymentId>,
+    /// About which object, if only that.
+    pub object: Option<String>,
     /// Why it is none any more.
     pub reason: String,
 }

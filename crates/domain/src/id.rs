@@ -58,6 +58,8 @@ kinds! {
     Operation, OperationId, "op";
     /// A break: a difference between our books and the gateway's that no rule explains.
     Break, BreakId, "brk";
+    /// A run of reconciliation.
+    Run, RunId, "run";
     /// An API key.
     ApiKey, ApiKeyId, "key";
 }

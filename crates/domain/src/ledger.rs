@@ -4,7 +4,7 @@
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 use time::OffsetDateTime;
 
-use crate::{Currency, Money, OrderId, Payment, PaymentId, Refund, TransactionId};
+use crate::{Currency, Mode, Money, OrderId, Payment, PaymentId, Refund, TransactionId, ports::Payout};
 
 /// Where money stands.
 #[derive(
@@ -24,6 +24,8 @@ pub enum Account {
     Clearing,
     /// What the gateway holds for us.
     GatewayBalance,
+    /// Our bank account.
+    Bank,
     /// The two sides of a conversion between the customer's currency and the gateway balance's.
     Exchange,
 }
@@ -44,6 +46,10 @@ pub enum Movement {
     Dispute,
     /// The gateway's balance followed.
     Settlement,
+    /// The gateway sent money to our bank, or took some.
+    Payout,
+    /// A payout came back.
+    PayoutFailed,
 }
 
 /// A movement of the gateway's balance. Amounts are minor units of `currency`, which need not be the customer's, and
@@ -64,6 +70,13 @@ pub struct BalanceTransaction {
     pub at: OffsetDateTime,
 }
 
+impl BalanceTransaction {
+    /// Whether the balance is as it was before.
+    pub fn moves_nothing(&self) -> bool {
+        self.amount == 0 && self.fee == 0
+    }
+}
+
 /// One line: `amount` goes from `credit` to `debit`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerEntry {
@@ -82,10 +95,12 @@ pub struct Journal {
     pub key: String,
     /// What it is.
     pub movement: Movement,
-    /// The order it belongs to.
-    pub order: OrderId,
-    /// The payment it belongs to.
-    pub payment: PaymentId,
+    /// Test or live: whose books.
+    pub mode: Mode,
+    /// The order it belongs to. A payout belongs to none.
+    pub order: Option<OrderId>,
+    /// The payment it belongs to. A payout belongs to none.
+    pub payment: Option<PaymentId>,
     /// The balance transaction that told it, if one did.
     pub transaction: Option<TransactionId>,
     /// When, by the gateway's clock if it told, else by ours.
@@ -147,6 +162,33 @@ impl Journal {
         Self::of_transaction(Movement::Dispute, payment, moved, entries)
     }
 
+    /// What a payout moved between the gateway's balance and our bank; and what moved back when it failed.
+    pub fn paid_out(mode: Mode, payout: &Payout) -> Vec<Self> {
+        let (to, from) = if payout.taken {
+            (Account::GatewayBalance, Account::Bank)
+        } else {
+            (Account::Bank, Account::GatewayBalance)
+        };
+        let journal = |movement: Movement, entry: LedgerEntry| Self {
+            key: format!("{movement}:{}", payout.id),
+            movement,
+            mode,
+            order: None,
+            payment: None,
+            transaction: None,
+            at: payout.created_at,
+            entries: vec![entry],
+        };
+        if payout.amount.is_zero() {
+            return Vec::new();
+        }
+        let mut journals = vec![journal(Movement::Payout, entry(to, from, payout.amount))];
+        if payout.has_failed() {
+            journals.push(journal(Movement::PayoutFailed, entry(from, to, payout.amount)));
+        }
+        journals
+    }
+
     fn of_transaction(
         movement: Movement,
         payment: &Payment,
@@ -164,8 +206,8 @@ impl Journal {
         at: OffsetDateTime,
         entries: Vec<LedgerEntry>,
     ) -> Self {
-        let (order, payment) = (payment.order, payment.id);
-        Self { key, movement, order, payment, transaction: None, at, entries }
+        let (mode, order, payment) = (payment.mode, Some(payment.order), Some(payment.id));
+        Self { key, movement, mode, order, payment, transaction: None, at, entries }
     }
 }
 

@@ -262,3 +262,34 @@ fn a_dispute_that_was_won_costs_its_fee_and_one_that_was_lost_its_amount_too() {
             .all(|account| account != Account::Clearing || { of_account(&won, account, "usd") == 0 })
     );
 }
+
+/// Covers: I9, S-6.
+#[test]
+fn a_payout_is_booked_there_and_when_it_fails_back() {
+    let payout = |status: &str, taken, minor| Payout {
+        id: "po_1".to_owned().try_into().unwrap(),
+        amount: of(minor, "usd"),
+        taken,
+        status: status.to_owned(),
+        automatic: true,
+        created_at: NOW,
+        arrives_at: NOW,
+    };
+    for (status, taken, minor, bank, movements) in [
+        ("pending", false, 500, 500, 1),
+        ("paid", false, 500, 500, 1),
+        ("paid", true, 500, -500, 1),
+        ("failed", false, 500, 0, 2),
+        ("canceled", true, 500, 0, 2),
+        ("paid", false, 0, 0, 0),
+    ] {
+        let journals = Journal::paid_out(Mode::Live, &payout(status, taken, minor));
+        assert_balanced(&journals);
+        assert_eq!(of_account(&journals, Account::Bank, "usd"), bank, "{status}");
+        assert_eq!(of_account(&journals, Account::GatewayBalance, "usd"), -bank, "{status}");
+        let keys: std::collections::BTreeSet<_> =
+            journals.iter().map(|journal| journal.key.clone()).collect();
+        assert_eq!((journals.len(), keys.len()), (movements, movements), "each has a key of its own");
+        assert!(journals.iter().all(|journal| (journal.mode, journal.order) == (Mode::Live, None)));
+    }
+}

@@ -23,6 +23,8 @@
 //! - Every movement is booked once ([`Journal`]), as entries that each take from one account what they give to another.
 //! - A call whose outcome stays unknown is looked for at the gateway; an order's timer ([`usecase::WatchOrder`]) looks
 //!   after whatever was not heard of.
+//! - Whatever the gateway keeps is compared with what is here, again and again ([`usecase::Reconcile`]): what was never
+//!   told enters by the same door, every movement of the gateway's balance must be booked, every payout explained.
 //!
 //! Every use case is the same three steps: load, [`apply`](Order::apply), commit. A commit takes one [`Changes`]: all
 //! steps, calls, declines and breaks of one decision, under a [`Cause`] that the store takes once. So everything may
@@ -118,6 +120,7 @@ mod mode;
 mod money;
 mod order;
 mod payment;
+mod reconciliation;
 mod refund;
 mod transition;
 
@@ -135,5 +138,6 @@ pub use mode::*;
 pub use money::*;
 pub use order::*;
 pub use payment::*;
+pub use reconciliation::*;
 pub use refund::*;
 pub use transition::*;

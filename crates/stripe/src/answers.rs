@@ -22,6 +22,7 @@ const INTENT: &str = "payment_intent";
 const SESSION: &str = "checkout.session";
 const REFUND: &str = "refund";
 const DISPUTE: &str = "dispute";
+pub(crate) const EVENT: &str = "event";
 
 /// What an answer must be about.
 pub(crate) enum Asked<'a> {
@@ -117,7 +118,7 @@ impl Stripe {
         Ok(snapshot)
     }
 
-    /// Reads an answer that shows a dispute.
+    /// Reads an answer that shows a refund.
     pub(crate) fn refund_answer(
         &self,
         reply: &Reply,
@@ -128,6 +129,7 @@ impl Stripe {
         of_refund(&refund, reply)
     }
 
+    /// Reads an answer that shows a dispute.
     pub(crate) fn dispute_answer(
         &self,
         reply: &Reply,
@@ -213,7 +215,7 @@ fn intent_within(reply: &Reply, error: &ApiError) -> Result<wire::Intent, Gatewa
     intent.ok_or_else(|| rejected(reply, error))
 }
 
-fn unfit(object: &'static str) -> impl Fn(Unfit) -> Doubt {
+pub(crate) fn unfit(object: &'static str) -> impl Fn(Unfit) -> Doubt {
     move |Unfit(field)| Doubt::Unfit { object, field }
 }
 

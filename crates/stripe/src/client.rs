@@ -197,6 +197,7 @@ impl Client {
         let url = self.base.join(request.path());
         let builder = match request {
             Request::Get { .. } => self.http.get(url),
+            Request::Delete { .. } => self.http.delete(url),
             Request::Post { form, key, .. } => self
                 .http
                 .post(url)

@@ -12,6 +12,7 @@ pub(crate) fn endpoint(request: &Request) -> String {
     let method = match request {
         Request::Get { .. } => "GET",
         Request::Post { .. } => "POST",
+        Request::Delete { .. } => "DELETE",
     };
     let Path { collection, id, action } = split(request.path());
     let id = id.map_or("", |_| "/{id}");
@@ -25,6 +26,7 @@ pub(crate) fn endpoint(request: &Request) -> String {
 pub(crate) fn object(request: &Request) -> Option<&str> {
     match request {
         Request::Get { .. } => None,
+        Request::Delete { path } => split(path).id,
         Request::Post { path, form, .. } => split(path).id.or_else(|| {
             let payment = form.split('&').find_map(|field| field.strip_prefix(PAYMENT_INTENT));
             payment.filter(|id| !id.is_empty())
@@ -90,5 +92,8 @@ mod tests {
             assert_eq!(object(&post(path, form)), changed, "{path} {form}");
         }
         assert_eq!(object(&Request::Get { path: "/v1/payment_intents/pi_1".to_owned() }), None);
+        let delete = Request::Delete { path: "/v1/webhook_endpoints/we_1".to_owned() };
+        assert_eq!(object(&delete), Some("we_1"));
+        assert_eq!(endpoint(&delete), "DELETE /v1/webhook_endpoints/{id}");
     }
 }

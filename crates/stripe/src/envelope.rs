@@ -8,7 +8,7 @@ use paywright_domain::{
 };
 use serde::{
     Deserialize, Deserializer,
-    de::{self, Visitor},
+    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -32,15 +32,19 @@ pub fn envelope(body: &[u8]) -> Result<InboxEvent, Malformed> {
     let outside: Outside = json::read(body).map_err(|error| Malformed(error.to_string()))?;
     let name = |text: String| Some(text).filter(|text| text::is_name(text));
     let lacks = |field: &str| Malformed(format!("at {field}: not usable"));
-    let object = outside.data.and_then(|data| data.object.id);
-    let related = outside.related_object.map(|object| object.id);
+    let (object, payment) = match outside.data {
+        Some(Data { object }) => (object.id, object.payment_intent.and_then(|reference| reference.0)),
+        None => (outside.related_object.map(|object| object.id), None),
+    };
+    let object = object.and_then(name);
     Ok(InboxEvent {
         id: name(outside.id).ok_or_else(|| lacks("id"))?,
         kind: name(outside.kind).ok_or_else(|| lacks("type"))?,
         mode: Mode::from_livemode(outside.livemode),
         account: outside.account.and_then(name),
         api_version: outside.api_version.and_then(name),
-        object: object.or(related).and_then(name),
+        about: payment.and_then(name).or_else(|| object.clone()),
+        object,
         created_at: outside.created.0,
         body: body.to_vec(),
         ignored: None,
@@ -58,6 +62,7 @@ pub fn unreadable(body: &[u8], mode: Mode, now: OffsetDateTime) -> InboxEvent {
         account: None,
         api_version: None,
         object: None,
+        about: None,
         created_at: now,
         body: body.to_vec(),
         ignored: None,
@@ -82,10 +87,61 @@ struct Data {
     object: Object,
 }
 
-/// Not every object has an id: a balance, or an invoice to come, has none.
+/// Not every object has an id: a balance, or an invoice to come, has none. Charges, refunds, disputes and hosted pages
+/// name their payment, an intent is one.
 #[derive(Deserialize)]
 struct Object {
     id: Option<String>,
+    payment_intent: Option<Reference>,
+}
+
+/// An id. What is none is nothing, and no reason to turn an event away.
+struct Reference(Option<String>);
+
+impl<'de> Deserialize<'de> for Reference {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextOrNothing)
+    }
+}
+
+struct TextOrNothing;
+
+impl<'de> Visitor<'de> for TextOrNothing {
+    type Value = Reference;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_str<E: de::Error>(self, id: &str) -> Result<Reference, E> {
+        Ok(Reference(Some(id.to_owned())))
+    }
+
+    fn visit_bool<E: de::Error>(self, _: bool) -> Result<Reference, E> {
+        Ok(Reference(None))
+    }
+
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Reference, E> {
+        Ok(Reference(None))
+    }
+
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Reference, E> {
+        Ok(Reference(None))
+    }
+
+    fn visit_f64<E: de::Error>(self, _: f64) -> Result<Reference, E> {
+        Ok(Reference(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Reference, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Reference(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Reference, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Reference(None))
+    }
 }
 
 /// Unix seconds, or RFC 3339 in thin events.

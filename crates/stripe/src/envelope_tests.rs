@@ -45,6 +45,35 @@ fn events_of_any_type_object_mode_and_account_are_read() {
     assert_eq!((read.mode, read.account.as_deref(), read.object), (Mode::Live, Some("acct_1"), None));
 }
 
+/// What tells of one payment is about that payment, by whatever object; and nothing there can turn an event away.
+///
+/// Covers: I23.
+#[test]
+fn an_event_is_about_the_payment_or_else_about_its_object() {
+    for (object, about) in [
+        (json!({"id": "pi_1", "object": "payment_intent"}), Some("pi_1")),
+        (json!({"id": "ch_1", "object": "charge", "payment_intent": "pi_1"}), Some("pi_1")),
+        (json!({"id": "re_1", "object": "refund", "payment_intent": "pi_1"}), Some("pi_1")),
+        (json!({"id": "du_1", "object": "dispute", "payment_intent": "pi_1"}), Some("pi_1")),
+        (json!({"id": "cs_1", "object": "checkout.session", "payment_intent": "pi_1"}), Some("pi_1")),
+        (json!({"id": "cs_1", "object": "checkout.session", "payment_intent": null}), Some("cs_1")),
+        (json!({"id": "cus_1", "object": "customer"}), Some("cus_1")),
+        (json!({"object": "balance"}), None),
+        (json!({"id": "x", "payment_intent": "pi_\u{0}"}), Some("x")),
+        (json!({"id": "x", "payment_intent": true}), Some("x")),
+        (json!({"id": "x", "payment_intent": -7}), Some("x")),
+        (json!({"id": "x", "payment_intent": 7}), Some("x")),
+        (json!({"id": "x", "payment_intent": 7.5}), Some("x")),
+        (json!({"id": "x", "payment_intent": [["pi_1"], {}]}), Some("x")),
+        (json!({"id": "x", "payment_intent": {"id": {"id": ["pi_1"]}}}), Some("x")),
+        (json!({"payment_intent": {}}), None),
+    ] {
+        let mut event = event();
+        event["data"]["object"] = object.clone();
+        assert_eq!(of(&event).unwrap().about.as_deref(), about, "{object}");
+    }
+}
+
 #[test]
 fn a_thin_event_is_read() {
     let event = json!({
@@ -52,7 +81,7 @@ fn a_thin_event_is_read() {
         "created": "2026-11-21T12:00:00.123Z", "livemode": false, "related_object": {"id": "mtr_1", "type": "x"},
     });
     let read = of(&event).unwrap();
-    assert_eq!(read.object.as_deref(), Some("mtr_1"));
+    assert_eq!((read.object.as_deref(), read.about.as_deref()), (Some("mtr_1"), Some("mtr_1")));
     assert_eq!(read.created_at, datetime!(2026-11-21 12:00:00.123 UTC));
 }
 

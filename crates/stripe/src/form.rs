@@ -201,10 +201,14 @@ impl<'a> AnswerDispute<'a> {
 /// The query of a list.
 ///
 /// Source: <https://docs.stripe.com/api/pagination>
-#[derive(Serialize)]
+#[derive(Clone, Copy, Default, Serialize)]
 pub(crate) struct ListQuery<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) payment_intent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) payout: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) delivery_success: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) created: Option<Created>,
     #[serde(skip_serializing_if = "<[&str]>::is_empty")]
@@ -217,17 +221,17 @@ pub(crate) struct ListQuery<'a> {
 /// When the objects of a list were made, in seconds: at or after, and before.
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct Created {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gte: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lt: Option<i64>,
+    gte: i64,
+    lt: i64,
 }
 
 impl Created {
-    /// `None` where neither is said.
-    pub(crate) fn between(from: Option<OffsetDateTime>, before: Option<OffsetDateTime>) -> Option<Self> {
-        let seconds = OffsetDateTime::unix_timestamp;
-        (from.is_some() || before.is_some()).then(|| Self { gte: from.map(seconds), lt: before.map(seconds) })
+    pub(crate) fn between(from: OffsetDateTime, before: OffsetDateTime) -> Self {
+        Self { gte: from.unix_timestamp(), lt: before.unix_timestamp() }
+    }
+
+    pub(crate) fn contains(self, seconds: i64) -> bool {
+        (self.gte..self.lt).contains(&seconds)
     }
 }
 

@@ -8,6 +8,7 @@ use paywright_domain::{
     ports::{Answer, Clock, DisputeSnapshot, Gateway, GatewayError, Heard, Malformed, RefundSnapshot, Reply},
 };
 use time::OffsetDateTime;
+use tokio::sync::Mutex;
 use tracing::{Span, field::Empty};
 
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
     heard,
     request::Request,
     settings::{Settings, SettingsError},
+    skew::{ClockSkew, Skew},
 };
 
 /// Stripe, as one account in one mode.
@@ -25,22 +27,37 @@ pub struct Stripe {
     client: Client,
     clock: Arc<dyn Clock>,
     mode: Mode,
+    skew: Skew,
+    /// Held by whoever reads lists of the past.
+    pub(crate) looking_back: Mutex<()>,
 }
 
 impl Stripe {
     /// An adapter for the account of the settings' key. Nothing is sent yet.
     ///
-    /// `clock` is asked only when an answer does not say when it was given.
+    /// `clock` is compared with Stripe's, and stands in where an answer does not say when it was given.
     ///
     /// # Errors
     /// [`SettingsError`] when the settings contradict each other; one clear line, without the key.
     pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, SettingsError> {
-        Ok(Self { client: Client::new(&settings)?, clock, mode: settings.mode })
+        let client = Client::new(&settings)?;
+        Ok(Self { client, clock, mode: settings.mode, skew: Skew::default(), looking_back: Mutex::default() })
+    }
+
+    /// How far our clock was from Stripe's at the last answer; `None` before the first. Signatures stop being accepted at
+    /// [`TOLERANCE`](crate::TOLERANCE), so alarm well before.
+    pub fn clock_skew(&self) -> Option<ClockSkew> {
+        self.skew.last()
     }
 
     /// Sends a request, and names it in the current span.
     pub(crate) async fn exchange(&self, request: &Request) -> Result<client::Reply, GatewayError> {
+        let sent_at = self.now();
         let reply = self.client.exchange(request).await?;
+        // What has no name for the request is of somebody in between.
+        if let (Some(date), Some(_)) = (reply.date, &reply.request) {
+            self.skew.learn(sent_at, date, self.now());
+        }
         let span = Span::current();
         span.record("status", reply.status);
         if let Some(request) = &reply.request {

@@ -17,6 +17,38 @@ use crate::{
     wire::{self, Bare},
 };
 
+/// The types of events that tell us something, all of which an endpoint must send.
+///
+/// Left out of those that are understood: `charge.refund.updated`, which `refund.updated` replaces.
+///
+/// Source: <https://docs.stripe.com/api/events/types>
+pub const EVENTS_NEEDED: [&str; 24] = [
+    "charge.captured",
+    "charge.dispute.closed",
+    "charge.dispute.created",
+    "charge.dispute.funds_reinstated",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.updated",
+    "charge.refunded",
+    "charge.succeeded",
+    "charge.updated",
+    "checkout.session.async_payment_failed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.completed",
+    "checkout.session.expired",
+    "payment_intent.amount_capturable_updated",
+    "payment_intent.canceled",
+    "payment_intent.created",
+    "payment_intent.partially_funded",
+    "payment_intent.payment_failed",
+    "payment_intent.processing",
+    "payment_intent.requires_action",
+    "payment_intent.succeeded",
+    "refund.created",
+    "refund.failed",
+    "refund.updated",
+];
+
 /// An event with its object still unread. Source: <https://docs.stripe.com/api/events/object>
 #[derive(Deserialize)]
 struct Event {
@@ -112,7 +144,7 @@ fn subject(kind: &str, object: Option<&str>) -> Option<Subject> {
 /// requests.
 ///
 /// Source: <https://docs.stripe.com/api/versioning>
-fn shaped_as_ours(version: Option<&str>) -> bool {
+pub(crate) fn shaped_as_ours(version: Option<&str>) -> bool {
     let release = |version: &str| version.split_once('.').map(|(_, name)| name.to_owned());
     version.and_then(release).is_some_and(|name| Some(name) == release(API_VERSION))
 }

@@ -568,3 +568,30 @@ proptest! {
         let _ = hear(&event(kind, object));
     }
 }
+
+/// Every type of Stripe's whose object we read is asked for, but for those that tell nothing: a charge that failed or is
+/// pending says no more than its PaymentIntent.
+///
+///
+#[test]
+fn each_type_that_tells_something_is_needed() {
+    let asked_for_nothing = ["charge.failed", "charge.pending", "charge.refund.updated"];
+    let others = [
+        "charge.expired",
+        "payment_method.attached",
+        "payout.paid",
+        "invoice.paid",
+        "setup_intent.succeeded",
+    ];
+    for kind in EVENTS_NEEDED.into_iter().chain(asked_for_nothing).chain(others) {
+        let object = match kind.split_once('.').unwrap().0 {
+            "charge" if kind.starts_with("charge.dispute.") => "dispute",
+            "charge" if kind.starts_with("charge.refund.") => "refund",
+            "checkout" => "checkout.session",
+            object => object,
+        };
+        let understood = subject(kind, Some(object)).is_some();
+        assert_eq!(understood, !others.contains(&kind), "{kind}");
+    }
+    assert!(EVENTS_NEEDED.is_sorted() && EVENTS_NEEDED.windows(2).all(|pair| pair[0] != pair[1]));
+}

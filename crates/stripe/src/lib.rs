@@ -4,7 +4,9 @@
 //! or payments: it sends what was recorded, and says what came back in the core's words, with an honest
 //! "unknown" where nothing can be relied on.
 //!
-//! - [`Stripe`]: calls ([`Settings`] say where and as whom), and catching up by [`Stripe::events`].
+//! - [`Stripe`]: calls ([`Settings`] say where and as whom), and the past as
+//!   [`Archive`](paywright_domain::ports::Archive) has it.
+//! - [`Endpoint`]: where Stripe sends webhooks, made and mended by [`Stripe`], judged by [`judge`].
 //! - [`verify`], then [`envelope`] (or [`unreadable`]): from the bytes of a webhook to a row of the inbox.
 //!
 //! Every fact about Stripe names the page of <https://docs.stripe.com> it is from. Shapes are those of
@@ -44,6 +46,7 @@
 //!    everywhere.
 
 mod answers;
+mod archive;
 mod balance;
 mod breaker;
 mod classify;
@@ -51,8 +54,9 @@ mod client;
 mod credentials;
 mod dispute;
 mod endpoint;
+mod endpoints;
 mod envelope;
-mod events;
+mod findings;
 mod form;
 mod gateway;
 mod heard;
@@ -63,14 +67,18 @@ mod refund;
 mod request;
 mod serial;
 mod settings;
+mod skew;
 mod snapshot;
 mod text;
 mod webhook;
 mod wire;
 
 pub use client::API_VERSION;
+pub use endpoints::{Endpoint, EndpointChange};
 pub use envelope::{UNREADABLE, envelope, unreadable};
-pub use events::{EventsPage, EventsQuery};
+pub use findings::{Finding, judge};
 pub use gateway::Stripe;
+pub use heard::EVENTS_NEEDED;
 pub use settings::{Settings, SettingsError};
+pub use skew::ClockSkew;
 pub use webhook::{SignatureError, TOLERANCE, verify};

@@ -33,18 +33,29 @@ const PAGES_MAX: usize = 1_000;
 const CLOCKS_DIFFER: Duration = Duration::HOUR;
 
 /// What an object of a list must name to be kept.
-type Wanted<'a> = &'a (dyn Fn(&Bare) -> bool + Sync);
+pub(crate) type Wanted<'a> = &'a (dyn Fn(&Bare) -> bool + Sync);
+
+/// A part of a list.
+pub(crate) struct Page {
+    pub(crate) rows: Vec<Listed>,
+    pub(crate) has_more: bool,
+}
 
 /// An object of a list, with the head of the answer that it came in.
-struct Listed {
+pub(crate) struct Listed {
     object: Box<RawValue>,
-    page: Arc<client::Reply>,
+    pub(crate) page: Arc<client::Reply>,
 }
 
 impl Listed {
-    fn read<T: DeserializeOwned>(&self) -> Result<T, GatewayError> {
+    /// The bytes as they came.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.object.get().as_bytes()
+    }
+
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, GatewayError> {
         let status = self.page.status;
-        json::read(self.object.get().as_bytes()).map_err(|source| Doubt::Unreadable { status, source }.into())
+        json::read(self.bytes()).map_err(|source| Doubt::Unreadable { status, source }.into())
     }
 }
 
@@ -107,7 +118,7 @@ impl Stripe {
     }
 
     /// All objects that are wanted, newest first.
-    async fn list(
+    pub(crate) async fn list(
         &self,
         collection: &str,
         query: ListQuery<'_>,
@@ -116,24 +127,16 @@ impl Stripe {
         let (mut found, mut last) = (Vec::new(), None::<String>);
         for _ in 0..PAGES_MAX {
             let query = ListQuery { starting_after: last.as_deref(), ..query };
-            let mut reply = self.exchange(&Request::list(collection, &query)).await?;
-            let list: List = done(&reply)?;
-            reply.body = Vec::new();
-            if list.object != "list" {
-                let got = crate::text::tidy(&list.object, 100);
-                return Err(Doubt::WrongObject { asked: "a list".to_owned(), got }.into());
-            }
-            let page = Arc::new(reply);
+            let page = self.page(&Request::list(collection, &query)).await?;
             let before = last.take();
-            for object in list.data {
-                let listed = Listed { object, page: page.clone() };
+            for listed in page.rows {
                 let bare: Bare = listed.read()?;
                 if wanted(&bare) {
                     found.push(listed);
                 }
                 last = Some(bare.id);
             }
-            if !list.has_more {
+            if !page.has_more {
                 return Ok(found);
             }
             // More is said to follow, but from where?
@@ -143,10 +146,24 @@ impl Stripe {
         }
         Err(Doubt::Endless.into())
     }
+
+    /// A part of a list, its objects unread.
+    pub(crate) async fn page(&self, request: &Request) -> Result<Page, GatewayError> {
+        let mut reply = self.exchange(request).await?;
+        let list: List = done(&reply)?;
+        reply.body = Vec::new();
+        if list.object != "list" {
+            let got = crate::text::tidy(&list.object, 100);
+            return Err(Doubt::WrongObject { asked: "a list".to_owned(), got }.into());
+        }
+        let page = Arc::new(reply);
+        let rows = list.data.into_iter().map(|object| Listed { object, page: page.clone() });
+        Ok(Page { rows: rows.collect(), has_more: list.has_more })
+    }
 }
 
 fn of_payment<'a>(intent: &'a IntentId, expand: &'a [&'static str], limit: u8) -> ListQuery<'a> {
-    ListQuery { payment_intent: Some(intent.as_str()), created: None, expand, limit, starting_after: None }
+    ListQuery { payment_intent: Some(intent.as_str()), expand, limit, ..ListQuery::default() }
 }
 
 /// That the filter was heeded.
@@ -162,6 +179,6 @@ fn check_payment(asked: &IntentId, got: Option<&IntentId>) -> Result<(), Doubt> 
 fn since(call: &GatewayCall) -> ListQuery<'static> {
     let from = call.recorded_at - CLOCKS_DIFFER;
     let before = call.recorded_at + GatewayCall::SEND_WITHIN + CLOCKS_DIFFER;
-    let created = Created::between(Some(from), Some(before));
-    ListQuery { payment_intent: None, created, expand: &[], limit: SEARCHED, starting_after: None }
+    let created = Some(Created::between(from, before));
+    ListQuery { created, limit: SEARCHED, ..ListQuery::default() }
 }

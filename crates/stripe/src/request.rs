@@ -26,6 +26,11 @@ pub(crate) enum Request {
         /// The idempotency key.
         key: String,
     },
+    /// A removal; to repeat it does no harm.
+    Delete {
+        /// Without parameters.
+        path: String,
+    },
 }
 
 impl Request {
@@ -132,7 +137,7 @@ impl Request {
     /// The path with its query string.
     pub(crate) fn path(&self) -> &str {
         match self {
-            Self::Get { path } | Self::Post { path, .. } => path,
+            Self::Get { path } | Self::Post { path, .. } | Self::Delete { path } => path,
         }
     }
 }

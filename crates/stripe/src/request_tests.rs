@@ -221,14 +221,16 @@ fn looks_ask_for_what_tells_fees_and_deadlines() {
     assert_eq!(dispute.path(), "/v1/disputes/du_1");
     let query = ListQuery {
         payment_intent: Some("pi_1"),
-        created: form::Created::between(Some(NOW), None),
+        created: Some(form::Created::between(NOW, NOW + time::Duration::HOUR)),
         expand: &["data.a"],
         limit: 100,
         starting_after: Some("re_1"),
+        ..ListQuery::default()
     };
     assert_eq!(
         Request::list("/v1/refunds", &query).path(),
-        "/v1/refunds?payment_intent=pi_1&created%5Bgte%5D=1795262400&expand%5B0%5D=data.a&limit=100&starting_after=re_1"
+        "/v1/refunds?payment_intent=pi_1&created%5Bgte%5D=1795262400&created%5Blt%5D=1795266000&expand%5B0%5D=data.a\
+         &limit=100&starting_after=re_1"
     );
 }
 

@@ -1,7 +1,8 @@
 //! From Stripe's objects to the core's words.
 
 use paywright_domain::{
-    IntentId, Mode, Money, Origin, PaymentId, Refusal, SessionId, Sighting, Standing, ports::Snapshot,
+    IntentId, Mode, Money, OrderId, Origin, PaymentId, Refusal, SessionId, Sighting, Standing,
+    ports::Snapshot,
 };
 use time::OffsetDateTime;
 
@@ -38,6 +39,7 @@ pub(crate) fn of_intent(intent: &Intent, word: Word) -> Result<Snapshot, Unfit> 
     let booked = booked.and_then(|charge| charge.balance_transaction.as_ref());
     let details = charge.and_then(|charge| charge.payment_method_details.as_ref());
     Ok(Snapshot {
+        order: order(&intent.metadata),
         payment: payment(&intent.metadata),
         mode: Mode::from_livemode(intent.livemode),
         amount,
@@ -96,6 +98,7 @@ pub(crate) fn of_session(session: &Session, word: Word) -> Result<Snapshot, Unfi
     };
     let intent = session.payment_intent.as_ref().map(|intent| intent_id(intent.id())).transpose()?;
     Ok(Snapshot {
+        order: order(&session.metadata),
         payment: payment(&session.metadata),
         mode: Mode::from_livemode(session.livemode),
         amount,
@@ -127,6 +130,7 @@ pub(crate) fn of_charge(charge: &Charge, word: Word) -> Result<Option<Snapshot>,
     };
     let booked = charge.balance_transaction.as_ref().filter(|_| charge.captured);
     Ok(Some(Snapshot {
+        order: order(&charge.metadata),
         payment: payment(&charge.metadata),
         mode: Mode::from_livemode(charge.livemode),
         amount,
@@ -156,10 +160,10 @@ pub(crate) fn of_bare(kind: Kind, object: &Bare, mode: Mode, word: Word) -> Resu
     if intent.is_none() && session.is_none() {
         return Ok(None);
     }
-    let payment = payment(&object.metadata);
+    let (order, payment) = (order(&object.metadata), payment(&object.metadata));
     let sighting = Sighting { session, ..seen(Standing::Unclear, word.at, intent) };
     let origin = word.origin;
-    Ok(Some(Snapshot { payment, mode, amount: None, settled: false, refusal: None, sighting, origin }))
+    Ok(Some(Snapshot { order, payment, mode, amount: None, settled: false, refusal: None, sighting, origin }))
 }
 
 /// Which objects tell something about a payment.
@@ -227,6 +231,11 @@ fn charged_at(error: &PaymentError, latest: Option<&Expandable<LatestCharge>>) -
 /// The time that Unix seconds mean, if it is one that can be stored.
 pub(crate) fn moment(seconds: i64) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(seconds).ok().filter(|_| seconds >= 0)
+}
+
+/// The order of ours that an object names.
+fn order(metadata: &Option<Metadata>) -> Option<OrderId> {
+    metadata.as_ref()?.paywright_order.as_ref()?.parse().ok()
 }
 
 pub(crate) fn payment(metadata: &Option<Metadata>) -> Option<PaymentId> {

@@ -92,6 +92,50 @@ pub(crate) struct BalanceTransaction {
     pub(crate) created: i64,
 }
 
+/// What made a balance transaction.
+#[derive(Deserialize)]
+pub(crate) struct Cause {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) source: Option<Expandable<Source>>,
+}
+
+/// A charge, a refund, a dispute, a payout, and whatever else moves a balance.
+#[derive(Deserialize)]
+pub(crate) struct Source {
+    pub(crate) id: String,
+    pub(crate) object: String,
+    pub(crate) payment_intent: Option<Expandable<Named>>,
+}
+
+/// Source: <https://docs.stripe.com/api/payouts/object>
+#[derive(Deserialize)]
+pub(crate) struct Payout {
+    pub(crate) id: String,
+    pub(crate) amount: i64,
+    pub(crate) currency: String,
+    pub(crate) status: String,
+    pub(crate) automatic: bool,
+    pub(crate) created: i64,
+    pub(crate) arrival_date: i64,
+    pub(crate) reconciliation_status: Option<String>,
+}
+
+/// Source: <https://docs.stripe.com/api/webhook_endpoints/object>
+#[derive(Deserialize)]
+pub(crate) struct WebhookEndpoint {
+    pub(crate) id: String,
+    pub(crate) object: String,
+    pub(crate) url: String,
+    pub(crate) status: String,
+    pub(crate) enabled_events: Vec<String>,
+    pub(crate) api_version: Option<String>,
+    pub(crate) livemode: bool,
+    pub(crate) created: i64,
+    pub(crate) metadata: Option<Metadata>,
+    pub(crate) secret: Option<Secret>,
+}
+
 /// Source: <https://docs.stripe.com/api/refunds/object>
 #[derive(Deserialize)]
 pub(crate) struct Refund {
@@ -141,9 +185,19 @@ pub(crate) struct Bare {
     pub(crate) payment_intent: Option<Expandable<Named>>,
 }
 
+/// What every row of a list has that is kept for comparison.
+#[derive(Deserialize)]
+pub(crate) struct Row {
+    pub(crate) id: String,
+    pub(crate) object: String,
+    pub(crate) created: i64,
+}
+
 /// Our own pairs of an object's metadata.
 #[derive(Deserialize)]
 pub(crate) struct Metadata {
+    pub(crate) paywright_endpoint: Option<String>,
+    pub(crate) paywright_order: Option<String>,
     pub(crate) paywright_payment: Option<String>,
     pub(crate) paywright_refund: Option<String>,
 }

@@ -1,6 +1,8 @@
 //! The adapter against a server that misbehaves on the level of bytes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "broken_answers/archive.rs"]
+mod archive;
 mod common;
 
 use std::{

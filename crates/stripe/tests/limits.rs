@@ -12,7 +12,7 @@ use std::{
 use common::{about_payment, call, create_intent, stripe_at, stripe_with};
 use paywright_domain::{
     GatewayCall, GatewayDisputeId, IntentId, Metadata, Operation,
-    ports::{Gateway, GatewayError, Reply},
+    ports::{Archive, Gateway, GatewayError, Reply, Window},
 };
 use paywright_stripe::{Settings, Stripe};
 use tokio::{
@@ -385,6 +385,40 @@ async fn a_write_that_does_not_get_its_turn_is_not_sent() {
         assert_eq!(server.count(), nth + 1);
         server.go.add_permits(1);
         let _ = first.await.unwrap();
+    }
+}
+
+/// Whoever reads lists of the past takes one place of those that payments need, and no more.
+#[tokio::test]
+async fn looking_back_is_one_call_at_a_time_and_holds_up_no_payment() {
+    let empty = answer("200 OK", "", r#"{"object":"list","has_more":false,"data":[]}"#);
+    let server = Server::start([Act::AnswerWhenTold(empty.clone())]).await;
+    let stripe = server.stripe(|_| {});
+    let now = common::NOW;
+    let window = Window { from: now - time::Duration::HOUR, before: now };
+    let mut looks = JoinSet::new();
+    for nth in 0..4 {
+        let stripe = Arc::clone(&stripe);
+        looks.spawn(async move {
+            match nth % 2 {
+                0 => Archive::events(&*stripe, window, None).await.map(drop),
+                _ => Archive::payouts(&*stripe, window, None).await.map(drop),
+            }
+        });
+    }
+    server.until(1).await;
+    server.turn_to(Act::Answer(intent()));
+    let writes = 4;
+    for _ in 0..writes {
+        stripe.perform(&create_intent(1)).await.unwrap();
+    }
+    server.turn_to(Act::AnswerWhenTold(empty));
+    for nth in 1..=4 {
+        server.until(writes + nth).await;
+        tokio::task::yield_now().await;
+        assert_eq!(server.count(), writes + nth);
+        server.go.add_permits(1);
+        looks.join_next().await.unwrap().unwrap().unwrap();
     }
 }
 

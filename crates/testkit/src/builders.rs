@@ -248,6 +248,7 @@ pub fn seen(standing: Standing) -> Sighting {
 pub fn snapshot(payment: &Payment, standing: Standing) -> Snapshot {
     let (intent, session) = (payment.intent.clone(), payment.session.clone());
     Snapshot {
+        order: Some(payment.order),
         payment: Some(payment.id),
         mode: payment.mode,
         amount: Some(payment.amount),
@@ -309,6 +310,7 @@ pub fn inbox_event(id: &str) -> InboxEvent {
         account: None,
         api_version: Some("2026-07-29.dahlia".to_owned()),
         object: Some("pi_1".to_owned()),
+        about: None,
         created_at: ManualClock::START,
         body: b"{}".to_vec(),
         ignored: None,

@@ -5,20 +5,25 @@
 //! - [`FakeGateway`]: a payment provider in memory, whose customers and faults a test decides.
 //! - [`builders`]: valid defaults, so that a test states only what it is about.
 //! - [`contract`]: what every implementor of the storage ports must keep, one promise a function. To hold a new
-//!   adapter to it, write a function that makes a fresh store and hand it to the four macros:
+//!   adapter to it, write a function that makes a fresh store and hand it to the macros:
 //!
 //! ```
 //! use std::sync::Arc;
-//! use paywright_testkit::{MemoryStore, WallClock, contract::Backend};
+//! use paywright_testkit::{MemoryStore, WallClock, contract::{Backend, Bookkeeper}};
 //!
 //! async fn fresh() -> (Arc<dyn Backend>, ()) {
 //!     (Arc::new(MemoryStore::new(Arc::new(WallClock))), ()) // the second lives as long as the test
+//! }
+//!
+//! async fn fresh_books() -> (Arc<dyn Bookkeeper>, ()) {
+//!     (Arc::new(MemoryStore::new(Arc::new(WallClock))), ())
 //! }
 //!
 //! paywright_testkit::store_contract!(fresh());
 //! paywright_testkit::queue_contract!(fresh());
 //! paywright_testkit::catalogue_contract!(fresh());
 //! paywright_testkit::reader_contract!(fresh());
+//! paywright_testkit::books_contract!(fresh_books());
 //! # fn main() {}
 //! ```
 #![expect(

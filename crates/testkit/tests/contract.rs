@@ -2,9 +2,16 @@
 
 use std::sync::Arc;
 
-use paywright_testkit::{MemoryStore, WallClock, contract::Backend};
+use paywright_testkit::{
+    MemoryStore, WallClock,
+    contract::{Backend, Bookkeeper},
+};
 
 async fn fresh() -> (Arc<dyn Backend>, ()) {
+    (Arc::new(MemoryStore::new(Arc::new(WallClock))), ())
+}
+
+async fn fresh_books() -> (Arc<dyn Bookkeeper>, ()) {
     (Arc::new(MemoryStore::new(Arc::new(WallClock))), ())
 }
 
@@ -12,3 +19,4 @@ paywright_testkit::store_contract!(fresh());
 paywright_testkit::queue_contract!(fresh());
 paywright_testkit::catalogue_contract!(fresh());
 paywright_testkit::reader_contract!(fresh());
+paywright_testkit::books_contract!(fresh_books());

@@ -83,7 +83,7 @@ impl Entry {
 
 impl Step {
     /// Whether a person would call it a step: that a dispute still stands as it stood is none.
-    pub(super) fn is_news(&self) -> bool {
+    pub(crate) fn is_news(&self) -> bool {
         match self {
             Self::Dispute(step) => step.before().is_none_or(|before| {
                 let (mut seen, after) = (before.seen.clone(), step.after());
@@ -144,7 +144,7 @@ impl Resolution {
     pub fn entry(&self, order: OrderId) -> Entry {
         Entry {
             order,
-            payment: Some(self.payment),
+            payment: self.payment,
             subject: "break",
             event: format!("{}_resolved", self.kind),
             from: None,

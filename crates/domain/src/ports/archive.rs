@@ -107,3 +107,23 @@ pub struct Payout {
     /// When the bank has it, or is to have it.
     pub arrives_at: OffsetDateTime,
 }
+
+impl Payout {
+    /// Whether its money stayed at the gateway, or came back.
+    ///
+    /// Source: <https://docs.stripe.com/api/payouts/object#payout_object-status>
+    pub fn has_failed(&self) -> bool {
+        matches!(self.status.as_str(), "failed" | "canceled")
+    }
+
+    /// Whether the bank has it, as far as the gateway knows. It may still fail, some days later.
+    pub fn is_paid(&self) -> bool {
+        self.status == "paid"
+    }
+
+    /// What it added to our bank account, in minor units.
+    pub fn signed(&self) -> i64 {
+        let minor = i64::try_from(self.amount.minor()).unwrap_or(i64::MAX);
+        if self.taken { -minor } else { minor }
+    }
+}

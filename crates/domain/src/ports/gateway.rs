@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use crate::{
     BalanceTransaction, DisputeSighting, GatewayCall, GatewayDisputeId, GatewayRefundId, IntentId, Mode,
-    Money, Origin, PaymentId, RefundId, RefundSighting, Refusal, SessionId, Sighting,
+    Money, OrderId, Origin, PaymentId, RefundId, RefundSighting, Refusal, SessionId, Sighting,
 };
 
 /// The payment provider.
@@ -134,6 +134,8 @@ pub struct DisputeSnapshot {
 /// One payment as the gateway shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
+    /// The order of ours that the object's metadata names.
+    pub order: Option<OrderId>,
     /// The payment of ours that the object's metadata names.
     pub payment: Option<PaymentId>,
     /// Test or live.

@@ -1,6 +1,7 @@
 //! What the core asks of the outside, one port a file. Whoever embeds the core implements these.
 
 mod archive;
+mod books;
 mod catalogue;
 mod clock;
 mod gateway;
@@ -9,6 +10,7 @@ mod reader;
 mod store;
 
 pub use archive::*;
+pub use books::*;
 pub use catalogue::*;
 pub use clock::*;
 pub use gateway::*;

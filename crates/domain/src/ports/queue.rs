@@ -12,7 +12,10 @@ use crate::{JobId, Lease, Mode, OrderId};
 ///   id only once.
 /// - [`Queue::claim`] hands a job to one caller at a time: until the lease ends nobody else gets it, and every claim
 ///   raises its token and its count of attempts before it returns.
-/// - Leases are counted by the store's own clock.
+/// - Of the jobs about one payment at most one is leased at a time; the others wait, and nobody waits behind them.
+/// - Fresh jobs go before the backlog, and neither starves the other: of every [`BACKLOG_SHARE`] places that are claimed
+///   one goes to the backlog if any of it is due, and those that no fresh job wants go to it all.
+/// - Leases, and the age of events, are counted by the store's own clock.
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait Queue: Send + Sync {
@@ -20,7 +23,8 @@ pub trait Queue: Send + Sync {
     async fn receive(&self, event: InboxEvent) -> Result<Received, StoreError>;
     /// An event as it was received.
     async fn event(&self, id: &str) -> Result<Option<InboxEvent>, StoreError>;
-    /// Up to `limit` jobs of a queue that are due, leased for `lease`, the oldest due first.
+    /// Up to `limit` jobs of a queue that are due, leased for `lease`: the fresh ones first, and of each priority the
+    /// oldest due first. Some may be fewer than are due; none means that nothing is due which could be leased.
     async fn claim(&self, queue: QueueName, limit: u32, lease: Duration) -> Result<Vec<Job>, StoreError>;
     /// Gives a job back, to be tried again after `delay`. With a lost lease this does nothing.
     async fn retry(&self, lease: Lease, delay: Duration, reason: &str) -> Result<(), StoreError>;
@@ -38,6 +42,29 @@ pub enum QueueName {
     Effects,
 }
 
+/// Of how many claimed places one goes to the backlog, however many fresh jobs wait.
+pub const BACKLOG_SHARE: u32 = 8;
+
+/// What goes first when not everything can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Display, EnumIter, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum Priority {
+    /// Somebody may be waiting for it right now.
+    Fresh,
+    /// Part of a flood of old news, after an outage for example.
+    Backlog,
+}
+
+impl Priority {
+    /// How old an event may be, when it is received, to be fresh.
+    pub const FRESH_FOR: Duration = Duration::minutes(5);
+
+    /// The priority of an event that is received `now`.
+    pub fn of_event(created_at: OffsetDateTime, now: OffsetDateTime) -> Self {
+        if created_at < now - Self::FRESH_FOR { Self::Backlog } else { Self::Fresh }
+    }
+}
+
 /// An event of the gateway, exactly as the bytes came, with what a shallow look tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboxEvent {
@@ -51,8 +78,11 @@ pub struct InboxEvent {
     pub account: Option<String>,
     /// The API version that shaped it.
     pub api_version: Option<String>,
-    /// The object it is about.
+    /// The object it shows.
     pub object: Option<String>,
+    /// What it is about in the end: the gateway's payment, where a shallow look finds one, else the object. Events about
+    /// the same are read one after the other.
+    pub about: Option<String>,
     /// When the gateway made it.
     pub created_at: OffsetDateTime,
     /// The bytes.

@@ -101,10 +101,10 @@ pub struct Booked {
     pub key: String,
     /// What it is about.
     pub movement: Movement,
-    /// The order it belongs to.
-    pub order: OrderId,
-    /// The payment it belongs to.
-    pub payment: PaymentId,
+    /// The order it belongs to. A payout belongs to none.
+    pub order: Option<OrderId>,
+    /// The payment it belongs to. A payout belongs to none.
+    pub payment: Option<PaymentId>,
     /// The balance transaction that told it.
     pub transaction: Option<TransactionId>,
     /// When it moved.

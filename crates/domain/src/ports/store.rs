@@ -40,6 +40,14 @@ pub trait Store: Send + Sync {
     async fn payment_by_session(&self, id: &SessionId) -> Result<Option<Payment>, StoreError>;
     /// The one payment of an order from which money may still follow.
     async fn live_payment(&self, order: OrderId) -> Result<Option<Payment>, StoreError>;
+    /// The order with the one payment from which money may still follow, not necessarily as of the same moment: their
+    /// versions tell. An adapter may load both at once.
+    async fn payable(&self, id: OrderId) -> Result<Option<(Order, Option<Payment>)>, StoreError> {
+        match self.order(id).await? {
+            Some(order) => Ok(Some((order, self.live_payment(id).await?))),
+            None => Ok(None),
+        }
+    }
     /// All payments of an order, oldest first.
     async fn payments(&self, order: OrderId) -> Result<Vec<Payment>, StoreError>;
     /// The refund, if there is one.

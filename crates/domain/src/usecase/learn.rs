@@ -3,6 +3,7 @@
 mod asks;
 mod disputes;
 mod refunds;
+mod strays;
 
 use time::Duration;
 
@@ -93,43 +94,6 @@ impl Pair {
     pub(super) fn watch(&self, changes: &mut Changes, ports: &Ports, at: time::OffsetDateTime) {
         let at = at.max(changes.at + Duration::MINUTE);
         changes.watch(ports.new_id(), self.order.id, at);
-    }
-
-    /// A second object that claims to be this payment: a creation was repeated under another key after all. It becomes
-    /// a payment of its own that does not come to life here: open, it is ended; captured, it is given back.
-    fn take_in(
-        &mut self,
-        changes: &mut Changes,
-        snapshot: &Snapshot,
-        ports: &Ports,
-    ) -> Result<(), IllegalTransition> {
-        let seen = &snapshot.sighting;
-        let (intent, session) = (&self.payment.intent, &self.payment.session);
-        let known =
-            intent.is_some() && *intent == seen.intent || session.is_some() && *session == seen.session;
-        let another = !known
-            && (intent.is_some() && seen.intent.is_some() || session.is_some() && seen.session.is_some());
-        let ours = snapshot.payment == Some(self.payment.id)
-            && snapshot.mode == self.payment.mode
-            && snapshot.amount == Some(self.payment.amount);
-        if !another || !ours || seen.standing == Standing::Unclear {
-            return Ok(());
-        }
-        let birth = self.payment.found(ports.new_id(), seen, changes.at);
-        let mut stray = Self { order: self.order.clone(), payment: birth.after().clone() };
-        let nothing =
-            Payment { captured: Money::zero(stray.payment.amount.currency()), ..stray.payment.clone() };
-        changes.steps.push(Step::Payment(Box::new(birth)));
-        stray.book(changes, &nothing, snapshot);
-        // That it ended says nothing about an order whose own payment may still be paid.
-        if stray.payment.state == PaymentState::Captured {
-            stray.follow(changes, ports)?;
-        }
-        if stray.payment.state == PaymentState::Failed && !has_ended(snapshot) {
-            stray.end(changes, ports, CancelReason::Duplicate, None)?;
-        }
-        self.order = stray.order;
-        Ok(())
     }
 
     /// Applies what the gateway told to the payment, and lets the order follow.
@@ -232,7 +196,9 @@ impl Pair {
                         | BreakKind::ModeMismatch
                         | BreakKind::IdentityMismatch
                         | BreakKind::ForeignObject
-                        | BreakKind::RefundFailed => Ok(()),
+                        | BreakKind::RefundFailed
+                        | BreakKind::UnexplainedTransaction
+                        | BreakKind::UnexplainedPayout => Ok(()),
                     };
                 }
             }

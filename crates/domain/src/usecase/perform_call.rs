@@ -110,36 +110,41 @@ impl PerformCall {
     /// See [`PerformCallError`]. Unless it says otherwise the job is still there and will be tried again.
     pub async fn run(&self, lease: Lease) -> Result<Performed, PerformCallError> {
         let call = self.ports.store.call(lease.job).await?.ok_or(PerformCallError::UnknownCall)?;
-        self.perform(lease, call).await
+        self.perform(lease, call, None).await
     }
 
-    async fn perform(&self, lease: Lease, call: GatewayCall) -> Result<Performed, PerformCallError> {
+    async fn perform(
+        &self,
+        lease: Lease,
+        call: GatewayCall,
+        known: Option<Case>,
+    ) -> Result<Performed, PerformCallError> {
         if call.state != CallState::Recorded {
             return self.performed_before(lease, &call).await;
         }
         if !call.may_be_sent(self.ports.clock.now()) {
-            return self.search(lease, &call, None).await;
+            return self.search(Cause::Job(lease), &call, None).await;
         }
         // An earlier call that had left no trace may have been performed since: then this one would do it twice.
         if call.generation > 1
             && creates(&call.operation)
             && let Some(reply) = self.trace(&call).await?
         {
-            return self.done(lease, &call, reply).await;
+            return self.done(Cause::Job(lease), &call, reply, None).await;
         }
         match self.ports.gateway.perform(&call).await {
-            Ok(reply) => self.done(lease, &call, reply).await,
+            Ok(reply) => self.done(Cause::Job(lease), &call, reply, known).await,
             Err(GatewayError::Rejected { code, message, .. }) => {
                 let facts = self.look(&call).await?.map(|reply| reply.fact()).into_iter().collect();
                 let rejected = Some(Rejection { code, message });
                 let outcome = Outcome { state: CallState::Rejected, facts, rejected };
-                let case = self.settle(lease, &call, &outcome).await?;
+                let case = self.settle(Cause::Job(lease), &call, &outcome, None).await?;
                 Ok(Performed::new(case, None, outcome.rejected))
             }
-            Err(GatewayError::Spent(source)) => self.search(lease, &call, Some(source)).await,
+            Err(GatewayError::Spent(source)) => self.search(Cause::Job(lease), &call, Some(source)).await,
             // Whatever was asked under this key before: if it is what was wanted, it is done.
             Err(error @ GatewayError::KeyReused { .. }) => match self.trace(&call).await? {
-                Some(reply) => self.done(lease, &call, reply).await,
+                Some(reply) => self.done(Cause::Job(lease), &call, reply, None).await,
                 None => Err(error.into()),
             },
             Err(error) => Err(error.into()),
@@ -149,8 +154,26 @@ impl PerformCall {
     /// Performs a call that the caller has just recorded and holds. What fails is given back to the worker, who would
     /// otherwise wait until the hold ends.
     pub(super) async fn run_now(&self, call: GatewayCall) -> Result<Performed, PerformCallError> {
+        self.run_now_about(call, None).await
+    }
+
+    /// The same for a call about a payment that the caller's commit brought into being: mostly nobody else has touched it
+    /// until the answer is there.
+    pub(super) async fn run_born(
+        &self,
+        call: GatewayCall,
+        born: Pair,
+    ) -> Result<Performed, PerformCallError> {
+        self.run_now_about(call, Some(Case { pair: born, refund: None, dispute: None })).await
+    }
+
+    async fn run_now_about(
+        &self,
+        call: GatewayCall,
+        known: Option<Case>,
+    ) -> Result<Performed, PerformCallError> {
         let lease = Lease { job: call.id, token: Lease::FROM_BIRTH };
-        let outcome = self.perform(lease, call).await;
+        let outcome = self.perform(lease, call, known).await;
         if let Err(error) = &outcome {
             // Where even this fails, the hold ends by itself.
             let _ = self.ports.queue.retry(lease, time::Duration::SECOND, &error.to_string()).await;
@@ -160,9 +183,10 @@ impl PerformCall {
 
     async fn done(
         &self,
-        lease: Lease,
+        cause: Cause,
         call: &GatewayCall,
         reply: Reply,
+        known: Option<Case>,
     ) -> Result<Performed, PerformCallError> {
         // A repeated answer is as old as the first: how a dispute stands now, only a look tells.
         let fact = match &reply {
@@ -173,7 +197,7 @@ impl PerformCall {
             }
         };
         let outcome = Outcome { state: CallState::Done, facts: vec![fact], rejected: None };
-        let case = self.settle(lease, call, &outcome).await?;
+        let case = self.settle(cause, call, &outcome, known).await?;
         let answer = match reply {
             Reply::Payment(answer) => Some(*answer),
             Reply::Refund(_) | Reply::Dispute(_) => None,
@@ -183,27 +207,39 @@ impl PerformCall {
 
     async fn settle(
         &self,
-        lease: Lease,
+        cause: Cause,
         call: &GatewayCall,
         outcome: &Outcome,
+        mut known: Option<Case>,
     ) -> Result<Case, PerformCallError> {
         for _ in 1..ATTEMPTS_CONTENDED {
-            match self.settle_once(lease, call, outcome).await {
+            let outdated = known.is_some();
+            let case = match known.take() {
+                Some(case) => case,
+                None => self.case(call).await?,
+            };
+            match self.settle_once(cause, call, outcome, case).await {
                 Err(PerformCallError::Store(StoreError::Conflict)) => {}
+                // It may have moved since it was known.
+                Err(PerformCallError::Illegal(_)) if outdated => {}
                 settled => return settled,
             }
         }
-        self.settle_once(lease, call, outcome).await
+        self.settle_once(cause, call, outcome, self.case(call).await?).await
     }
 
     async fn settle_once(
         &self,
-        lease: Lease,
+        cause: Cause,
         call: &GatewayCall,
         outcome: &Outcome,
+        mut case: Case,
     ) -> Result<Case, PerformCallError> {
-        let mut case = self.case(call).await?;
-        let mut changes = Changes::because(Cause::Job(lease), Actor::Gateway, self.ports.clock.now());
+        // Nobody holds its job: somebody else may have found out meanwhile.
+        if !matches!(cause, Cause::Job(_)) && !self.is_open(call).await? {
+            return Ok(case);
+        }
+        let mut changes = Changes::because(cause, Actor::Gateway, self.ports.clock.now());
         changes.answers.push((call.clone(), outcome.state));
         changes.conclusion = Some(match &outcome.rejected {
             Some(rejection) => format!("{}: {}", outcome.state, rejection.code),
@@ -359,6 +395,11 @@ impl PerformCall {
         changes.conclusion = Some("performed before".to_owned());
         let _ = self.ports.store.commit(changes).await?;
         Ok(Performed::new(self.case(call).await?, None, None))
+    }
+
+    async fn is_open(&self, call: &GatewayCall) -> Result<bool, StoreError> {
+        let known = self.ports.store.call(call.id).await?;
+        Ok(known.is_some_and(|known| known.state == CallState::Recorded))
     }
 
     async fn case(&self, call: &GatewayCall) -> Result<Case, PerformCallError> {

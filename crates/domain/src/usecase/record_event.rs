@@ -6,7 +6,7 @@ use super::{
     look,
 };
 use crate::{
-    Actor, Break, BreakKind, Cause, Changes, IllegalTransition, IntentId, Lease, Payment, PaymentId,
+    Actor, Break, BreakKind, Cause, Changes, IllegalTransition, IntentId, Lease, Mode, Payment, PaymentId,
     RefundSighting, RefundStanding, Standing,
     ports::{
         Committed, DisputeSnapshot, Fact, GatewayError, Heard, InboxEvent, Malformed, RefundSnapshot,
@@ -86,28 +86,46 @@ impl RecordEvent {
             };
         };
         let facts = self.settle(&payment, told).await?;
+        let (id, mut found) = (payment.id, Some(payment));
         for _ in 1..ATTEMPTS_CONTENDED {
-            match self.once(lease, payment.id, &facts).await {
+            let outdated = found.is_some();
+            let payment = match found.take() {
+                Some(payment) => payment,
+                None => self.newest(id, &facts).await?,
+            };
+            match self.once(lease, payment, &facts).await {
                 Err(RecordEventError::Store(StoreError::Conflict)) => {}
+                // It may have moved since it was found.
+                Err(RecordEventError::Illegal(_)) if outdated => {}
                 outcome => return outcome,
             }
         }
-        self.once(lease, payment.id, &facts).await
+        self.once(lease, self.newest(id, &facts).await?, &facts).await
     }
 
-    async fn once(&self, lease: Lease, id: PaymentId, facts: &[Fact]) -> Result<Committed, RecordEventError> {
+    /// The payment as it is now. Another object of the gateway may have become a payment of its own meanwhile.
+    async fn newest(&self, id: PaymentId, facts: &[Fact]) -> Result<Payment, RecordEventError> {
+        if let Some(fact) = facts.first()
+            && let Some(payment) = self.payment(fact).await?
+        {
+            return Ok(payment);
+        }
+        self.ports.store.payment(id).await?.ok_or(RecordEventError::UnknownPayment(id))
+    }
+
+    async fn once(
+        &self,
+        lease: Lease,
+        payment: Payment,
+        facts: &[Fact],
+    ) -> Result<Committed, RecordEventError> {
         let store = &self.ports.store;
-        // Another object of the gateway may have become a payment of its own meanwhile.
-        let id = match facts.first() {
-            Some(fact) => self.payment(fact).await?.map_or(id, |payment| payment.id),
-            None => id,
-        };
-        let mut pair = load(&self.ports, id).await?.ok_or(RecordEventError::UnknownPayment(id))?;
+        let mut pair = with_order(&self.ports, payment).await?;
         let mut changes = Changes::because(Cause::Job(lease), Actor::Gateway, self.ports.clock.now());
         for fact in facts {
             learn::<RecordEventError>(&self.ports, &mut pair, &mut changes, fact).await?;
         }
-        changes.conclusion = Some(match changes.steps.len() {
+        changes.conclusion = Some(match changes.steps.iter().filter(|step| step.is_news()).count() {
             0 if changes.breaks.is_empty() => "already true".to_owned(),
             0 => "kept as a break".to_owned(),
             steps => format!("{steps} steps"),
@@ -118,7 +136,7 @@ impl RecordEvent {
     }
 
     /// Finds the payment: by the gateway's names, else by our own id in the metadata, else by asking the gateway.
-    async fn payment(&self, fact: &Fact) -> Result<Option<Payment>, RecordEventError> {
+    pub(super) async fn payment(&self, fact: &Fact) -> Result<Option<Payment>, RecordEventError> {
         let store = &self.ports.store;
         let (intent, session, named) = match fact {
             Fact::Payment(told) => {
@@ -154,7 +172,7 @@ impl RecordEvent {
     }
 
     /// What one message cannot settle is settled by asking the gateway once.
-    async fn settle(&self, payment: &Payment, told: Fact) -> Result<Vec<Fact>, RecordEventError> {
+    pub(super) async fn settle(&self, payment: &Payment, told: Fact) -> Result<Vec<Fact>, RecordEventError> {
         match told {
             Fact::Payment(told) => self.settle_payment(payment, *told).await,
             Fact::Refund(told) => self.settle_refund(payment, *told).await,
@@ -275,28 +293,10 @@ impl RecordEvent {
         if now - received.created_at < Self::FOREIGN_AFTER {
             return Err(RecordEventError::UnknownPayment(named));
         }
-        let object = match told {
-            Fact::Payment(told) => {
-                let (intent, session) = (&told.sighting.intent, &told.sighting.session);
-                intent.as_ref().map(ToString::to_string).or_else(|| session.as_ref().map(ToString::to_string))
-            }
-            Fact::Refund(told) => Some(told.sighting.id.to_string()),
-            Fact::Dispute(told) => Some(told.id.to_string()),
-        };
         let mut changes = Changes::because(Cause::Job(lease), Actor::Gateway, now);
-        changes.breaks.push(Break {
-            kind: BreakKind::ForeignObject,
-            mode: received.mode,
-            order: None,
-            payment: None,
-            object: object.or_else(|| received.object.clone()),
-            detail: format!("it names {named}, which is not here; told by {}", received.id),
-            at_risk: match told {
-                Fact::Payment(told) => told.amount,
-                Fact::Refund(told) => told.amount,
-                Fact::Dispute(told) => Some(told.sighting.amount),
-            },
-        });
+        let mut found = foreign(received.mode, told, named, &format!("told by {}", received.id));
+        found.object = found.object.or_else(|| received.object.clone());
+        changes.breaks.push(found);
         changes.conclusion = Some("kept as a break".to_owned());
         Ok(self.ports.store.commit(changes).await?)
     }
@@ -316,8 +316,23 @@ fn has_other_refunds(payment: &Payment, seen: &Snapshot) -> bool {
     refunded > payment.refunded.minor() || all_sent && refunded < payment.returned.minor()
 }
 
+/// An object of the gateway that names a payment of ours which is not here.
+pub(super) fn foreign(mode: Mode, told: &Fact, named: PaymentId, how: &str) -> Break {
+    let (object, at_risk) = match told {
+        Fact::Payment(told) => {
+            let (intent, session) = (&told.sighting.intent, &told.sighting.session);
+            let page = || session.as_ref().map(ToString::to_string);
+            (intent.as_ref().map(ToString::to_string).or_else(page), told.amount)
+        }
+        Fact::Refund(told) => (Some(told.sighting.id.to_string()), told.amount),
+        Fact::Dispute(told) => (Some(told.id.to_string()), Some(told.sighting.amount)),
+    };
+    let detail = format!("it names {named}, which is not here; {how}");
+    Break { kind: BreakKind::ForeignObject, mode, order: None, payment: None, object, detail, at_risk }
+}
+
 /// The payment of ours that a fact names.
-fn ours(fact: &Fact) -> Option<PaymentId> {
+pub(super) fn ours(fact: &Fact) -> Option<PaymentId> {
     match fact {
         Fact::Payment(told) => told.payment,
         Fact::Refund(told) => told.payment,
@@ -327,13 +342,19 @@ fn ours(fact: &Fact) -> Option<PaymentId> {
 
 /// A payment with its order.
 pub(super) async fn load(ports: &Ports, id: PaymentId) -> Result<Option<Pair>, StoreError> {
-    let Some(payment) = ports.store.payment(id).await? else { return Ok(None) };
+    match ports.store.payment(id).await? {
+        Some(payment) => with_order(ports, payment).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn with_order(ports: &Ports, payment: Payment) -> Result<Pair, StoreError> {
     let order = ports.store.order(payment.order).await?.ok_or_else(|| StoreError::Inconsistent {
         table: "payments",
         column: "order_id",
         id: payment.id.to_string(),
     })?;
-    Ok(Some(Pair { order, payment }))
+    Ok(Pair { order, payment })
 }
 
 /// Whether another object of the gateway that claims to be this payment has become a payment of its own here, which

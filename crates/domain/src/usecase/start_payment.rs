@@ -129,11 +129,11 @@ impl StartPayment {
 
     /// `None`: something moved; look again.
     async fn once(&self, request: &Request<'_>, id: OrderId) -> Result<Option<Started>, StartPaymentError> {
-        let store = &self.ports.store;
-        let found = store.order(id).await?.filter(|order| order.mode == self.policy.mode);
-        let order = found.ok_or(StartPaymentError::UnknownOrder)?;
+        let found = self.ports.store.payable(id).await?;
+        let found = found.filter(|(order, _)| order.mode == self.policy.mode);
+        let (order, live) = found.ok_or(StartPaymentError::UnknownOrder)?;
         let started = order.apply(OrderEvent::PaymentStarted)?;
-        match store.live_payment(id).await? {
+        match live {
             None => self.begin(request, order, started).await,
             Some(payment) if payment.state == PaymentState::Created || payment.end_requested => {
                 Err(StartPaymentError::InProgress)
@@ -158,6 +158,10 @@ impl StartPayment {
         let id = PaymentId::from_uuid(request.operation.uuid());
         let (mode, channel, capture) = (order.mode, request.channel.clone(), order.capture);
         let birth = Payment::start(id, order.id, mode, channel, capture, order.total, now);
+        let order = match &started {
+            Applied::Moved(step) => step.after().clone(),
+            Applied::AlreadyTrue => order,
+        };
         let pair = Pair { payment: birth.after().clone(), order };
         changes.order(started);
         changes.steps.push(Step::Payment(Box::new(birth)));
@@ -166,14 +170,14 @@ impl StartPayment {
         let recorded = call.clone();
         changes.effects.push(Effect::Call { call, held_for: Some(self.policy.call_held_for) });
         match self.ports.store.commit(changes).await? {
-            Committed::Now => self.perform(recorded).await.map(Some),
+            Committed::Now => self.perform(recorded, pair).await.map(Some),
             // This request began before, and its payment has ended since. A new payment needs a new request.
             Committed::Before => Err(StartPaymentError::InProgress),
         }
     }
 
-    async fn perform(&self, call: GatewayCall) -> Result<Started, StartPaymentError> {
-        let performed = self.calls.run_now(call).await?;
+    async fn perform(&self, call: GatewayCall, born: Pair) -> Result<Started, StartPaymentError> {
+        let performed = self.calls.run_born(call, born).await?;
         match performed {
             Performed { rejected: Some(rejection), .. } => Err(StartPaymentError::Refused(rejection)),
             Performed { payment, answer: Some(answer), .. } => started(payment, answer),

@@ -116,11 +116,17 @@ pub(crate) struct Fragile {
 }
 
 impl Fragile {
-    async fn stored<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    pub(crate) async fn stored<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         self.fate.around(call, || StoreError::Unavailable("fate".into())).await
     }
 
-    async fn asked<T>(&self, call: impl Future<Output = Result<T, GatewayError>>) -> Result<T, GatewayError> {
+    pub(crate) async fn asked<T>(
+        &self,
+        call: impl Future<Output = Result<T, GatewayError>>,
+    ) -> Result<T, GatewayError> {
         self.fate.around(call, || GatewayError::Unknown("fate".into())).await
     }
 }
@@ -214,10 +220,10 @@ impl Gateway for Fragile {
         self.asked(self.gateway.refund(id)).await
     }
     async fn refunds(&self, id: &IntentId) -> Result<Vec<RefundSnapshot>, GatewayError> {
-        self.asked(self.gateway.refunds(id)).await
+        self.asked(Gateway::refunds(&*self.gateway, id)).await
     }
     async fn disputes(&self, id: &IntentId) -> Result<Vec<DisputeSnapshot>, GatewayError> {
-        self.asked(self.gateway.disputes(id)).await
+        self.asked(Gateway::disputes(&*self.gateway, id)).await
     }
     async fn dispute(&self, id: &GatewayDisputeId) -> Result<Option<DisputeSnapshot>, GatewayError> {
         self.asked(self.gateway.dispute(id)).await

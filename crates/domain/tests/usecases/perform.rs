@@ -206,6 +206,7 @@ async fn a_refused_end_of_a_cancelled_orders_payment_completes_its_job() {
     let mut sighting = builders::seen(Standing::Processing);
     sighting.intent = Some(builders::intent_id());
     let told = Snapshot {
+        order: Some(payment.order),
         payment: Some(payment.id),
         mode: Mode::Test,
         amount: Some(payment.amount),

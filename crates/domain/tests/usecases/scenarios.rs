@@ -58,10 +58,10 @@ impl Gateway for Witness {
         self.gateway.refund(id).await
     }
     async fn refunds(&self, id: &IntentId) -> Result<Vec<RefundSnapshot>, GatewayError> {
-        self.gateway.refunds(id).await
+        Gateway::refunds(&*self.gateway, id).await
     }
     async fn disputes(&self, id: &IntentId) -> Result<Vec<DisputeSnapshot>, GatewayError> {
-        self.gateway.disputes(id).await
+        Gateway::disputes(&*self.gateway, id).await
     }
     async fn dispute(&self, id: &GatewayDisputeId) -> Result<Option<DisputeSnapshot>, GatewayError> {
         self.gateway.dispute(id).await

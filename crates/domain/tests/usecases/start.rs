@@ -212,6 +212,7 @@ async fn a_finished_page_whose_money_is_under_way_is_looked_at_once() {
         let mut sighting = builders::seen(Standing::Processing);
         sighting.intent = Some(id.clone());
         let snapshot = Snapshot {
+            order: Some(payment.order),
             payment: Some(payment.id),
             mode: Mode::Test,
             amount: Some(payment.amount),

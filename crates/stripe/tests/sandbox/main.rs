@@ -3,22 +3,26 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+
+mod archive;
+mod books;
 mod disputes;
+mod endpoints;
 mod events;
 mod finding;
 mod holds;
 mod payments;
 mod refunds;
 
-use std::fmt::Debug;
+use std::{fmt::Debug, future::Future};
 
 use common::{KEY, about_payment, call, create_intent, stripe_at};
 use paywright_domain::{
     CaptureMethod, GatewayCall, IntentId, Metadata, Operation, SessionId, SessionLine,
-    ports::{Answer, Gateway, GatewayError, Heard, Snapshot},
+    ports::{Answer, Archive, Gateway, GatewayError, Heard, InboxEvent, Shelf, Snapshot, Window},
 };
 use paywright_sandbox::{Options, PresetEndpoint, Sandbox, start};
-use paywright_stripe::{EventsQuery, Stripe, envelope};
+use paywright_stripe::Stripe;
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -102,16 +106,49 @@ impl World {
         intent
     }
 
+    /// All that was made until now, and a little after.
+    async fn always(&self) -> Window {
+        let from = OffsetDateTime::from_unix_timestamp(0).unwrap();
+        Window { from, before: self.now().await + time::Duration::HOUR }
+    }
+
+    /// Every event so far, newest first.
+    async fn events(&self) -> Vec<InboxEvent> {
+        let window = self.always().await;
+        all(|after| Archive::events(&self.stripe, window, after)).await
+    }
+
     /// Every event so far through the eyes of `understand`, oldest first.
     async fn heard(&self) -> Vec<(String, Heard)> {
-        let query = EventsQuery { limit: Some(100), ..EventsQuery::default() };
-        let events = self.stripe.events(&query).await.unwrap().events;
-        let heard = |event: &Vec<u8>| (envelope(event).unwrap().kind, self.stripe.understand(event).unwrap());
-        events.iter().rev().map(heard).collect()
+        let heard = |event: InboxEvent| (event.kind, self.stripe.understand(&event.body).unwrap());
+        self.events().await.into_iter().rev().map(heard).collect()
+    }
+
+    /// So many payments that are not ours.
+    async fn many(&self, count: usize) {
+        for _ in 0..count {
+            self.post("/v1/payment_intents", "amount=500&currency=usd".to_owned()).await;
+        }
     }
 
     async fn intent(&self, id: &IntentId) -> Snapshot {
         self.stripe.intent(id).await.unwrap().unwrap().snapshot
+    }
+}
+
+/// A list to its end.
+async fn all<T, F>(mut part: impl FnMut(Option<String>) -> F) -> Vec<T>
+where
+    F: Future<Output = Result<Shelf<T>, GatewayError>>,
+{
+    let (mut rows, mut after) = (Vec::new(), None);
+    loop {
+        let shelf = part(after).await.unwrap();
+        rows.extend(shelf.rows);
+        after = shelf.next;
+        if after.is_none() {
+            return rows;
+        }
     }
 }
 

@@ -168,7 +168,12 @@ fn explained(stage: &Stage, payment: paywright_domain::PaymentId, after: Duratio
     changes.actor = Actor::Gateway;
     changes.at += after;
     let reason = "all was given back".to_owned();
-    changes.resolutions.push(Resolution { kind: BreakKind::LateMoney, payment, reason });
+    changes.resolutions.push(Resolution {
+        kind: BreakKind::LateMoney,
+        payment: Some(payment),
+        object: None,
+        reason,
+    });
     changes
 }
 

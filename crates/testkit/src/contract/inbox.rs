@@ -24,6 +24,7 @@ pub async fn an_event_reads_back_byte_for_byte(backend: Arc<dyn Backend>) {
         let event = InboxEvent {
             account: Some("acct_1".to_owned()),
             mode: Mode::Live,
+            about: Some("pi_value_2".to_owned()),
             created_at: stage.now,
             body,
             ..inbox_event(&format!("evt_{n}"))

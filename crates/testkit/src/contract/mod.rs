@@ -2,11 +2,13 @@
 //!
 //! The functions take a fresh store and panic when a promise is broken. Hook all of them up to an implementor with
 //! [`store_contract!`](crate::store_contract), [`queue_contract!`](crate::queue_contract),
-//! [`catalogue_contract!`](crate::catalogue_contract) and [`reader_contract!`](crate::reader_contract).
+//! [`catalogue_contract!`](crate::catalogue_contract), [`reader_contract!`](crate::reader_contract) and
+//! [`books_contract!`](crate::books_contract).
 //!
 //! Stores count leases by a clock of their own, so nothing here moves time: leases that must end are short and
 //! polled for, leases that must hold are a minute long.
 
+pub mod books;
 pub mod breaks;
 pub mod calls;
 pub mod catalogue;
@@ -21,17 +23,24 @@ pub mod payments;
 pub mod reader;
 pub mod refunds;
 pub mod rows;
+pub mod runs;
 mod stage;
 pub mod timers;
 pub mod trail;
+pub mod turns;
 pub mod versions;
 
-use paywright_domain::ports::{Catalogue, Queue, Reader, Store};
+use paywright_domain::ports::{Books, Catalogue, Queue, Reader, Store};
 
 /// A store with all its ports.
 pub trait Backend: Store + Queue + Catalogue + Reader {}
 
 impl<T: Store + Queue + Catalogue + Reader + ?Sized> Backend for T {}
+
+/// A store that keeps the books of reconciliation too.
+pub trait Bookkeeper: Backend + Books {}
+
+impl<T: Backend + Books + ?Sized> Bookkeeper for T {}
 
 /// One test for each promise of [`Store`](paywright_domain::ports::Store).
 ///
@@ -163,6 +172,16 @@ macro_rules! queue_contract {
                 a_buried_job_does_not_come_back,
                 a_lost_lease_neither_retries_nor_buries,
             ],
+            turns: [
+                fresh_events_pass_a_backlog,
+                a_backlog_is_not_starved,
+                a_single_hand_serves_the_backlog_too,
+                either_priority_alone_has_all_places,
+                events_about_one_payment_are_claimed_one_by_one_the_oldest_first,
+                nobody_waits_behind_a_busy_payment,
+                a_payment_is_free_again_when_its_holder_is_gone,
+                concurrent_claims_never_take_two_jobs_about_one_payment,
+            ],
         }
     };
 }
@@ -210,6 +229,33 @@ macro_rules! reader_contract {
             ledger: [
                 each_currency_sums_to_zero,
                 the_ledger_is_read_by_time_in_pages,
+            ],
+        }
+    };
+}
+
+/// One test for each promise of [`Books`](paywright_domain::ports::Books); see [`store_contract!`], but for a future of
+/// `(Arc<dyn Bookkeeper>, guard)`.
+#[macro_export]
+macro_rules! books_contract {
+    ($fresh:expr) => {
+        $crate::promises! { $fresh; books_contract;
+            books: [
+                a_cursor_moves_forward_only,
+                what_has_not_come_to_an_end_is_worth_a_look,
+                what_was_looked_at_is_left_alone,
+                a_call_whose_job_is_dead_is_abandoned,
+                what_is_booked_is_known_by_its_transaction,
+                a_payout_is_booked_without_an_order,
+            ],
+            runs: [
+                a_run_reads_back,
+                a_run_that_died_is_ended_by_the_next,
+                runs_are_listed_newest_first_in_pages,
+                the_runs_of_a_time_are_summed_up,
+                a_payout_reads_back_as_it_was_seen_last,
+                payouts_are_listed_newest_first_in_pages,
+                the_differences_of_a_time_are_summed_up,
             ],
         }
     };

@@ -144,7 +144,8 @@ impl Model {
         assert_eq!(session.status, SessionStatus::Open, "{id}");
         session.intent.unwrap_or_else(|| {
             let page = Some(session.id);
-            let intent = self.new_intent(session.payment, session.amount, session.capture, page).id;
+            let intent = self.new_intent(session.payment, session.amount, session.capture, page, now).id;
+            self.intent_mut(&intent).unwrap().order = Some(session.order);
             self.session_mut(id).unwrap().intent = Some(intent.clone());
             intent
         })

@@ -33,7 +33,7 @@ pub(super) fn encode(fact: &Fact) -> Vec<u8> {
 }
 
 fn put_payment(put: &mut dyn FnMut(&str, String), snapshot: &Snapshot) {
-    let Snapshot { payment, mode, amount, sighting, settled, refusal, origin } = snapshot;
+    let Snapshot { order, payment, mode, amount, sighting, settled, refusal, origin } = snapshot;
     put("settled", settled.to_string());
     put("mode", mode.to_string());
     put("standing", sighting.standing.to_string());
@@ -61,6 +61,7 @@ fn put_payment(put: &mut dyn FnMut(&str, String), snapshot: &Snapshot) {
         put("refusal.at", refusal.at.unix_timestamp().to_string());
     }
     let optional = [
+        ("order", order.map(|id| id.to_string())),
         ("payment", payment.map(|id| id.to_string())),
         ("intent", sighting.intent.as_ref().map(ToString::to_string)),
         ("session", sighting.session.as_ref().map(ToString::to_string)),
@@ -134,6 +135,7 @@ impl Fields<'_> {
 
     fn snapshot(&self) -> Result<Snapshot, Malformed> {
         Ok(Snapshot {
+            order: self.get("order")?,
             payment: self.get("payment")?,
             mode: self.need("mode")?,
             amount: self.money()?,

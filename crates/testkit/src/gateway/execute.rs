@@ -24,7 +24,10 @@ impl Model {
         match &call.operation {
             Operation::CreateIntent { amount, currency, capture_method, .. } => {
                 let amount = money(*amount, currency)?;
-                let intent = self.new_intent(call.payment, amount, *capture_method, None);
+                let id = self.new_intent(call.payment, amount, *capture_method, None, now).id;
+                let intent = self.intent_mut(&id).unwrap();
+                intent.order = Some(call.order);
+                let intent = intent.clone();
                 self.tell_intent("payment_intent.created", &intent.id, now);
                 Ok(self.reply(&intent, now))
             }
@@ -32,6 +35,7 @@ impl Model {
                 let minor = lines.iter().map(|line| line.unit_amount * u64::from(line.quantity)).sum();
                 let session = FakeSession {
                     id: self.name("cs_test").try_into().unwrap(),
+                    order: call.order,
                     payment: call.payment,
                     amount: money(minor, currency)?,
                     capture: *capture_method,

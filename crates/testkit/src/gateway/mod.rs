@@ -5,6 +5,7 @@
 //! Customers act when a test says so; every act returns the events that the gateway would send.
 
 mod acts;
+mod archive;
 mod balance;
 mod dashboard;
 mod encoding;
@@ -12,6 +13,7 @@ mod execute;
 mod issuer;
 mod model;
 mod objects;
+mod payouts;
 
 use std::{
     collections::VecDeque,
@@ -104,6 +106,12 @@ impl FakeGateway {
     /// The next look or search meets this.
     pub fn fail_look(&self, fault: Fault) {
         self.script.lock().unwrap().looks.push_back(Some(fault));
+    }
+
+    /// So many looks go well, and the one after them meets this.
+    pub fn fail_look_after(&self, looks: usize, fault: Fault) {
+        let mut script = self.script.lock().unwrap();
+        script.looks.extend(std::iter::repeat_n(None, looks).chain([Some(fault)]));
     }
 
     /// What was scripted and has met nothing yet, meets nothing.

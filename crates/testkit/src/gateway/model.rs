@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use paywright_domain::{
     CaptureMethod, GatewayCall, GatewayDisputeId, GatewayRefundId, IntentId, Mode, Money, Operation, Origin,
     PaymentId, SessionId,
-    ports::{Fact, GatewayError, InboxEvent, Reply},
+    ports::{BookEntry, Fact, GatewayError, InboxEvent, Payout, Reply},
 };
 use time::OffsetDateTime;
 
@@ -22,6 +22,12 @@ pub(super) struct Model {
     pub(super) disputes: Vec<FakeDispute>,
     pub(super) events: Vec<InboxEvent>,
     pub(super) balance: Balance,
+    /// Movements that belong to nothing here, or that nothing here tells of.
+    pub(super) strays: Vec<BookEntry>,
+    /// Payouts with what they paid out, oldest first.
+    pub(super) payouts: Vec<(Payout, Vec<BookEntry>)>,
+    /// How many rows of a list come at once.
+    pub(super) page: usize,
     /// Whether a new refund waits before its money is sent.
     pub(super) refunds_wait: bool,
     /// What each key was first used for, and what is said under it.
@@ -50,6 +56,9 @@ impl Model {
             disputes: Vec::new(),
             events: Vec::new(),
             balance: Balance::default(),
+            strays: Vec::new(),
+            payouts: Vec::new(),
+            page: 100,
             refunds_wait: false,
             keys: BTreeMap::new(),
             ids: 0,
@@ -96,11 +105,14 @@ impl Model {
         amount: Money,
         capture: CaptureMethod,
         session: Option<SessionId>,
+        created_at: OffsetDateTime,
     ) -> FakeIntent {
         let id = self.name("pi").try_into().unwrap();
         let intent = FakeIntent {
             id,
+            order: None,
             payment,
+            foreign: false,
             amount,
             capture,
             status: IntentStatus::AwaitingMethod,
@@ -109,6 +121,7 @@ impl Model {
             settlement: None,
             session,
             refusal: None,
+            created_at,
         };
         self.intents.push(intent.clone());
         intent
@@ -264,6 +277,7 @@ pub(super) fn envelope(id: String, mode: Mode, now: OffsetDateTime) -> InboxEven
         account: None,
         api_version: None,
         object: None,
+        about: None,
         created_at: now,
         body: Vec::new(),
         ignored: None,

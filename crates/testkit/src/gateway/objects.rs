@@ -2,7 +2,7 @@
 
 use paywright_domain::{
     BalanceTransaction, CaptureMethod, DisputeSighting, DisputeStatus, Evidence, GatewayDisputeId,
-    GatewayRefundId, IntentId, Metadata, Mode, Money, Origin, PaymentId, RefundId, RefundSighting,
+    GatewayRefundId, IntentId, Metadata, Mode, Money, OrderId, Origin, PaymentId, RefundId, RefundSighting,
     RefundStanding, Refusal, SessionId, Sighting, Standing,
     ports::{Answer, DisputeSnapshot, RefundSnapshot, Snapshot},
 };
@@ -13,8 +13,12 @@ use time::OffsetDateTime;
 pub struct FakeIntent {
     /// Its name.
     pub id: IntentId,
+    /// The order that its metadata names.
+    pub order: Option<OrderId>,
     /// The payment that its metadata names.
     pub payment: PaymentId,
+    /// Whether it is another shop's: its metadata names nothing.
+    pub foreign: bool,
     /// What it is over.
     pub amount: Money,
     /// Whether a paid amount is taken at once, or reserved first.
@@ -31,6 +35,8 @@ pub struct FakeIntent {
     pub session: Option<SessionId>,
     /// The last attempt, if the issuer refused it.
     pub refusal: Option<Refusal>,
+    /// When it was made.
+    pub created_at: OffsetDateTime,
 }
 
 /// How an intent stands.
@@ -58,6 +64,8 @@ pub enum IntentStatus {
 pub struct FakeSession {
     /// Its name.
     pub id: SessionId,
+    /// The order that its metadata names.
+    pub order: OrderId,
     /// The payment that its metadata names.
     pub payment: PaymentId,
     /// What it is over.
@@ -167,7 +175,8 @@ impl FakeIntent {
             IntentStatus::Cancelled => Standing::Cancelled,
         };
         Snapshot {
-            payment: Some(self.payment),
+            order: self.order,
+            payment: (!self.foreign).then_some(self.payment),
             mode,
             amount: Some(self.amount),
             sighting: Sighting {
@@ -212,6 +221,7 @@ impl FakeSession {
             SessionStatus::Expired => Standing::Cancelled,
         };
         Snapshot {
+            order: Some(self.order),
             payment: Some(self.payment),
             mode,
             amount: Some(self.amount),

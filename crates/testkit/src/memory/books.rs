@@ -1,7 +1,7 @@
 //! What is written once however often it is told: refused attempts, movements of money, differences.
 
 use paywright_domain::{
-    BreakId, Changes, Decline, Entry, Journal,
+    BreakId, Changes, Decline, Entry, Journal, Movement,
     ports::{Balance, Booked, StoreError},
 };
 
@@ -29,7 +29,11 @@ impl State {
     /// Books each movement once, by its key. A line that moves nothing, or within one account, is no line.
     pub(super) fn book(&mut self, journals: &[Journal]) -> Result<(), StoreError> {
         for journal in journals {
-            self.needs(journal.order, journal.payment)?;
+            match (journal.order, journal.payment, journal.movement) {
+                (Some(order), Some(payment), _) => self.needs(order, payment)?,
+                (None, None, Movement::Payout | Movement::PayoutFailed) => {}
+                _ => return Err(bug("a movement of no order that is no payout")),
+            }
             if journal.entries.iter().any(|entry| entry.amount.is_zero() || entry.debit == entry.credit) {
                 return Err(bug("a line of the ledger that moves nothing"));
             }
@@ -75,7 +79,9 @@ impl State {
             let meant = |row: &&mut StoredBreak| {
                 row.is_open()
                     && row.found.kind == resolution.kind
-                    && row.found.payment == Some(resolution.payment)
+                    && (resolution.payment.is_some() || resolution.object.is_some())
+                    && (resolution.payment.is_none() || row.found.payment == resolution.payment)
+                    && (resolution.object.is_none() || row.found.object == resolution.object)
             };
             let mut order = None;
             for row in self.breaks.iter_mut().filter(meant) {
@@ -89,20 +95,23 @@ impl State {
     }
 
     /// All lines of the ledger with their places, oldest first.
-    pub(super) fn booked(&self) -> impl Iterator<Item = Booked> {
+    pub(super) fn booked(&self) -> impl Iterator<Item = (&Journal, Booked)> {
         let lines = self
             .journals
             .iter()
             .flat_map(|journal| journal.entries.iter().map(move |entry| (journal, entry)));
-        lines.zip(1..).map(|((journal, entry), id)| Booked {
-            id,
-            key: journal.key.clone(),
-            movement: journal.movement,
-            order: journal.order,
-            payment: journal.payment,
-            transaction: journal.transaction.clone(),
-            at: journal.at,
-            entry: entry.clone(),
+        lines.zip(1..).map(|((journal, entry), id)| {
+            let line = Booked {
+                id,
+                key: journal.key.clone(),
+                movement: journal.movement,
+                order: journal.order,
+                payment: journal.payment,
+                transaction: journal.transaction.clone(),
+                at: journal.at,
+                entry: entry.clone(),
+            };
+            (journal, line)
         })
     }
 }

@@ -1,8 +1,10 @@
-//! What is to be done later: calls and timers.
+//! What is to be done later: events, calls and timers, and who gets them when.
+
+use std::collections::BTreeSet;
 
 use paywright_domain::{
     GatewayCall, JobId, Lease, OrderId,
-    ports::{QueueName, StoreError, Task},
+    ports::{BACKLOG_SHARE, Job, Priority, QueueName, StoreError, Task},
 };
 use time::{Duration, OffsetDateTime};
 
@@ -12,6 +14,41 @@ use super::{
 };
 
 impl State {
+    /// Leases up to `limit` jobs that are due, at most one about each payment. What is less than one place of the
+    /// backlog's share adds up from claim to claim.
+    pub(super) fn claim(
+        &mut self,
+        queue: QueueName,
+        limit: u32,
+        lease: Duration,
+        now: OffsetDateTime,
+    ) -> Vec<Job> {
+        let places = self.places + limit;
+        self.places = places % BACKLOG_SHARE;
+        let (fresh, backlog) =
+            (self.due(queue, Priority::Fresh, now), self.due(queue, Priority::Backlog, now));
+        let limit = limit as usize;
+        let reserved = backlog.len().min((places / BACKLOG_SHARE) as usize).min(limit);
+        let passing = fresh.len().min(limit - reserved);
+        let picked: Vec<JobId> =
+            fresh.into_iter().take(passing).chain(backlog.into_iter().take(limit - passing)).collect();
+        let mut jobs: Vec<_> = self.jobs.iter_mut().filter(|job| picked.contains(&job.id)).collect();
+        jobs.sort_by_key(|job| job.due_at);
+        let mut busy = BTreeSet::new();
+        jobs.retain(|job| job.about.is_none() || busy.insert(job.about.clone()));
+        jobs.sort_by_key(|job| job.priority != Priority::Fresh);
+        jobs.into_iter().map(|job| job.claim(now + lease)).collect()
+    }
+
+    /// What of a priority can be leased now, the oldest due first.
+    fn due(&self, queue: QueueName, priority: Priority, now: OffsetDateTime) -> Vec<JobId> {
+        let of_it = |job: &&StoredJob| job.queue == queue && job.priority == priority && job.claimable(now);
+        let mut due: Vec<_> = self.jobs.iter().filter(of_it).collect();
+        due.retain(|job| !self.jobs.iter().any(|other| other.keeps_back(job)));
+        due.sort_by_key(|job| job.due_at);
+        due.into_iter().map(|job| job.id).collect()
+    }
+
     pub(super) fn record(
         &mut self,
         call: GatewayCall,
@@ -30,6 +67,8 @@ impl State {
             id: call.id,
             queue: QueueName::Effects,
             task: Task::PerformCall(call.id),
+            priority: Priority::Fresh,
+            about: None,
             state,
             due_at: now,
             token,
@@ -60,6 +99,8 @@ impl State {
             id,
             queue: QueueName::Effects,
             task,
+            priority: Priority::Fresh,
+            about: None,
             state: JobState::Waiting,
             due_at: at,
             token: 0,
@@ -67,5 +108,24 @@ impl State {
             note: None,
         });
         Ok(())
+    }
+}
+
+impl StoredJob {
+    /// Whether it is held, and about the same as `other`.
+    fn keeps_back(&self, other: &Self) -> bool {
+        let held = matches!(self.state, JobState::Held { .. });
+        held && self.id != other.id && self.about.is_some() && self.about == other.about
+    }
+
+    fn claim(&mut self, until: OffsetDateTime) -> Job {
+        self.token += 1;
+        self.attempts += 1;
+        self.state = JobState::Held { until };
+        Job {
+            lease: Lease { job: self.id, token: self.token },
+            task: self.task.clone(),
+            attempts: self.attempts,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! All four storage ports in memory, with the guarantees that the ports ask for.
+//! All storage ports in memory, with the guarantees that the ports ask for.
 //!
 //! A commit is one function over plain rows, never a closure of the caller's: what PostgreSQL would refuse under
 //! READ COMMITTED is refused here for the same reason (a version, a unique key, a lease).
@@ -9,6 +9,7 @@ mod commit;
 mod jobs;
 mod queue;
 mod reader;
+mod reconciliation;
 mod state;
 mod steps;
 mod store;

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use paywright_domain::{
     JobId, Lease,
-    ports::{InboxEvent, Job, Queue, QueueName, Received, StoreError, Task},
+    ports::{InboxEvent, Job, Priority, Queue, QueueName, Received, StoreError, Task},
 };
 use time::Duration;
 
@@ -22,6 +22,8 @@ impl Queue for MemoryStore {
                 id: JobId::from_parts(now, &entropy),
                 queue: QueueName::Webhooks,
                 task: Task::ReadEvent(event.id.clone()),
+                priority: Priority::of_event(event.created_at, now),
+                about: event.about.clone(),
                 state: JobState::Waiting,
                 due_at: now,
                 token: 0,
@@ -38,12 +40,7 @@ impl Queue for MemoryStore {
     }
 
     async fn claim(&self, queue: QueueName, limit: u32, lease: Duration) -> Result<Vec<Job>, StoreError> {
-        let now = self.clock.now();
-        let mut state = self.rows();
-        let mut due: Vec<&mut StoredJob> =
-            state.jobs.iter_mut().filter(|job| job.queue == queue && job.claimable(now)).collect();
-        due.sort_by_key(|job| job.due_at);
-        Ok(due.into_iter().take(limit as usize).map(|job| job.claim(now + lease)).collect())
+        Ok(self.rows().claim(queue, limit, lease, self.clock.now()))
     }
 
     async fn retry(&self, lease: Lease, delay: Duration, reason: &str) -> Result<(), StoreError> {
@@ -62,18 +59,5 @@ impl Queue for MemoryStore {
             job.note = Some(reason.to_owned());
         }
         Ok(())
-    }
-}
-
-impl StoredJob {
-    fn claim(&mut self, until: time::OffsetDateTime) -> Job {
-        self.token += 1;
-        self.attempts += 1;
-        self.state = JobState::Held { until };
-        Job {
-            lease: Lease { job: self.id, token: self.token },
-            task: self.task.clone(),
-            attempts: self.attempts,
-        }
     }
 }

@@ -74,7 +74,7 @@ impl Reader for MemoryStore {
     }
 
     async fn ledger_of_order(&self, order: OrderId) -> Result<Vec<Booked>, StoreError> {
-        Ok(self.rows().booked().filter(|line| line.order == order).collect())
+        Ok(self.rows().booked().map(|(_, line)| line).filter(|line| line.order == Some(order)).collect())
     }
 
     async fn ledger(
@@ -120,16 +120,15 @@ impl State {
         from: Option<OffsetDateTime>,
         before: Option<OffsetDateTime>,
     ) -> impl Iterator<Item = Booked> {
-        self.booked().filter(move |line| {
-            self.orders.get(&line.order).is_some_and(|order| order.mode == mode)
-                && from.is_none_or(|from| line.at >= from)
-                && before.is_none_or(|before| line.at < before)
+        let own = self.booked().filter(move |(journal, _)| journal.mode == mode).map(|(_, line)| line);
+        own.filter(move |line| {
+            from.is_none_or(|from| line.at >= from) && before.is_none_or(|before| line.at < before)
         })
     }
 }
 
 impl StoredBreak {
-    fn view(&self) -> BreakView {
+    pub(super) fn view(&self) -> BreakView {
         let (found, end) = (self.found.clone(), self.end.clone());
         BreakView {
             id: self.id,

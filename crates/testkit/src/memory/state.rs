@@ -2,8 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use paywright_domain::{
     Break, BreakId, Cause, Customer, CustomerId, Decline, Dispute, DisputeId, GatewayCall, JobId, Journal,
-    Lease, Order, OrderId, Payment, PaymentId, Product, ProductId, Refund, RefundId,
-    ports::{InboxEvent, QueueName, Task, TimelineEntry},
+    Lease, Order, OrderId, Payment, PaymentId, PayoutId, PayoutRecord, Product, ProductId, Refund, RefundId,
+    Run, RunId, Section,
+    ports::{InboxEvent, Priority, QueueName, Task, TimelineEntry},
 };
 use time::OffsetDateTime;
 
@@ -26,8 +27,15 @@ pub(super) struct State {
     pub(super) events: BTreeMap<String, InboxEvent>,
     /// In the order in which they were born.
     pub(super) jobs: Vec<StoredJob>,
+    /// Places that were claimed since the backlog had one of its own.
+    pub(super) places: u32,
     /// In the order in which they were written.
     pub(super) audit: Vec<AuditRow>,
+    /// By the mode's name.
+    pub(super) cursors: BTreeMap<(&'static str, Section), OffsetDateTime>,
+    pub(super) looked: BTreeMap<PaymentId, OffsetDateTime>,
+    pub(super) payouts: BTreeMap<PayoutId, PayoutRecord>,
+    pub(super) runs: BTreeMap<RunId, Run>,
 }
 
 /// A job with everything that is kept of it.
@@ -39,6 +47,10 @@ pub struct StoredJob {
     pub queue: QueueName,
     /// What is to be done.
     pub task: Task,
+    /// What goes first.
+    pub priority: Priority,
+    /// What it is about, if others may be about the same.
+    pub about: Option<String>,
     /// How far it has come.
     pub state: JobState,
     /// When it may be claimed first.

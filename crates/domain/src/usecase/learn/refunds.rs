@@ -215,7 +215,8 @@ impl Pair {
             let kinds = [BreakKind::LateMoney, BreakKind::SurplusPayment, BreakKind::RefundFailed];
             changes.resolutions.extend(kinds.map(|kind| Resolution {
                 kind,
-                payment: self.payment.id,
+                payment: Some(self.payment.id),
+                object: None,
                 reason: format!("all of {} was given back", self.payment.captured),
             }));
         }

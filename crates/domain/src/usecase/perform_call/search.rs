@@ -3,20 +3,36 @@
 use super::{Outcome, PerformCall, PerformCallError, Performed, look};
 
 use crate::{
-    CallState, GatewayCall, Lease, Operation, Standing,
+    CallState, Cause, GatewayCall, Operation, Standing,
     ports::{BoxError, GatewayError, Reply},
 };
 
 impl PerformCall {
+    /// Finds out what became of a call whose job nobody will do any more. As long as it may still be sent under its key,
+    /// only what it did counts: somebody may replay its job.
+    pub(in crate::usecase) async fn resolve(
+        &self,
+        cause: Cause,
+        call: &GatewayCall,
+    ) -> Result<Option<Performed>, PerformCallError> {
+        if !call.may_be_sent(self.ports.clock.now()) {
+            return self.search(cause, call, None).await.map(Some);
+        }
+        match self.trace(call).await? {
+            Some(reply) => self.done(cause, call, reply, None).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Finds out what became of a call that must not be sent again.
     pub(super) async fn search(
         &self,
-        lease: Lease,
+        cause: Cause,
         call: &GatewayCall,
         spent: Option<BoxError>,
     ) -> Result<Performed, PerformCallError> {
         if let Some(reply) = self.trace(call).await? {
-            return self.done(lease, call, reply).await;
+            return self.done(cause, call, reply, None).await;
         }
         if self.ports.clock.now() - call.recorded_at < GatewayCall::ABSENT_AFTER {
             let early = spent.unwrap_or_else(|| "too early to believe that it did not happen".into());
@@ -24,7 +40,7 @@ impl PerformCall {
         }
         let facts = self.look(call).await?.map(|reply| reply.fact()).into_iter().collect();
         let outcome = Outcome { state: CallState::Absent, facts, rejected: None };
-        let case = self.settle(lease, call, &outcome).await?;
+        let case = self.settle(cause, call, &outcome, None).await?;
         Ok(Performed::new(case, None, None))
     }
 
