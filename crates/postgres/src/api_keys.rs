@@ -7,10 +7,10 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Postgres, error::store_error, rows::Reading, text::named_id};
+use crate::{Postgres, error::store_error, keyed::Lent, loads::Load, rows::Reading, text::named_id};
 
 /// Every scope there is; `*` stands for all.
-pub const SCOPES: [&str; 13] = [
+pub const SCOPES: [&str; 18] = [
     "orders:read",
     "orders:write",
     "payments:write",
@@ -23,6 +23,11 @@ pub const SCOPES: [&str; 13] = [
     "reports:read",
     "breaks:read",
     "breaks:write",
+    "inbox:read",
+    "inbox:write",
+    "inbox:bodies",
+    "reconciliation:read",
+    "reconciliation:write",
     "*",
 ];
 
@@ -30,6 +35,7 @@ pub const SCOPES: [&str; 13] = [
 #[derive(Debug, Clone)]
 pub struct ApiKeys {
     pool: PgPool,
+    load: Load<Vec<u8>, KeyRow>,
 }
 
 /// A key, without its secret, which nobody knows any more.
@@ -58,10 +64,26 @@ impl ApiKey {
     }
 }
 
-struct KeyRow {
+/// Keys as rows, and whether it is time to note their use again.
+macro_rules! api_keys {
+    ($rest:tt, $($argument:expr),*) => {
+        sqlx::query_as!(
+            KeyRow,
+            "SELECT id, mode, name, hash, scopes, created_at, last_used_at, revoked_at,
+                    last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS \"stale!\"
+             FROM api_keys "
+                + $rest,
+            $($argument),*
+        )
+    };
+}
+
+#[derive(Clone)]
+pub(crate) struct KeyRow {
     id: Uuid,
     mode: String,
     name: String,
+    pub(crate) hash: Vec<u8>,
     scopes: Vec<String>,
     created_at: OffsetDateTime,
     last_used_at: Option<OffsetDateTime>,
@@ -73,7 +95,7 @@ struct KeyRow {
 impl ApiKeys {
     /// The keys in this database.
     pub fn new(postgres: &Postgres) -> Self {
-        Self { pool: postgres.pool.clone() }
+        Self { pool: postgres.pool.clone(), load: postgres.loads.api_key.clone() }
     }
 
     /// Makes a key and returns its secret, `pw_test_...` or `pw_live_...`, which is shown this once. `random` comes
@@ -112,14 +134,7 @@ impl ApiKeys {
     /// [`StoreError`] as for every statement; let nobody in then.
     pub async fn find(&self, secret: &str) -> Result<Option<ApiKey>, StoreError> {
         // The comparison happens on the hash, so its timing tells nothing of use about the secret.
-        let row = sqlx::query_as!(
-            KeyRow,
-            r#"SELECT id, mode, name, scopes, created_at, last_used_at, revoked_at,
-                      last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS "stale!"
-               FROM api_keys WHERE hash = $1 AND revoked_at IS NULL"#,
-            &hash(secret)[..]
-        );
-        let Some(row) = row.fetch_optional(&self.pool).await.map_err(store_error)? else { return Ok(None) };
+        let Some(row) = self.load.ask(hash(secret).to_vec()).await? else { return Ok(None) };
         let stale = row.stale;
         let key = row.key()?;
         if stale {
@@ -145,11 +160,7 @@ impl ApiKeys {
     /// # Errors
     /// [`StoreError`] as for every statement.
     pub async fn list(&self) -> Result<Vec<ApiKey>, StoreError> {
-        let rows = sqlx::query_as!(
-            KeyRow,
-            r#"SELECT id, mode, name, scopes, created_at, last_used_at, revoked_at, false AS "stale!"
-               FROM api_keys ORDER BY created_at DESC, id"#
-        );
+        let rows = api_keys!("ORDER BY created_at DESC, id",);
         rows.fetch_all(&self.pool).await.map_err(store_error)?.into_iter().map(KeyRow::key).collect()
     }
 
@@ -189,10 +200,18 @@ impl ApiKeys {
     }
 }
 
+/// The keys with these hashes that were not revoked.
+pub(crate) async fn by_hash(mut lent: Lent, hashes: Vec<Vec<u8>>) -> (Lent, sqlx::Result<Vec<KeyRow>>) {
+    let keys = api_keys!("WHERE hash = ANY($1) AND revoked_at IS NULL", &hashes);
+    let rows = keys.fetch_all(&mut *lent.connection).await;
+    (lent, rows)
+}
+
 impl KeyRow {
     fn key(self) -> Result<ApiKey, StoreError> {
         let mode = Reading { table: "api_keys", id: self.id }.word("mode", &self.mode)?;
-        let Self { id, mode: _, name, scopes, created_at, last_used_at, revoked_at, stale: _ } = self;
+        let Self { id, mode: _, name, hash: _, scopes, created_at, last_used_at, revoked_at, stale: _ } =
+            self;
         Ok(ApiKey { id: Id::from_uuid(id), mode, name, scopes, created_at, last_used_at, revoked_at })
     }
 }

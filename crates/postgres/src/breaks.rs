@@ -1,11 +1,12 @@
 //! Differences that no rule explains: found, explained, and resolved by hand.
 
 use paywright_domain::{
-    Actor, BreakId, Changes, Entry, Id, Mode,
+    Actor, BreakId, Changes, Entry, Id, Mode, Resolution,
     ports::{BreakView, StoreError},
 };
 use sqlx::PgConnection;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::{
     Postgres,
@@ -54,20 +55,51 @@ pub(crate) async fn explained(
 ) -> Result<Vec<Entry>, Failure> {
     let mut entries = Vec::new();
     for resolution in &changes.resolutions {
-        let update = sqlx::query!(
-            "UPDATE breaks SET resolved_at = $3, resolved_by = $4, resolution = $5
-             WHERE payment_id = $1 AND kind = $2 AND resolved_at IS NULL
-             RETURNING order_id",
-            resolution.payment.uuid(),
-            <&str>::from(resolution.kind),
-            changes.at,
-            changes.actor.to_string(),
-            &clean(&resolution.reason),
-        );
-        let ended = update.fetch_all(&mut *connection).await?.into_iter();
-        entries.extend(ended.filter_map(|row| Some(resolution.entry(Id::from_uuid(row.order_id?)))));
+        let orders = end(&mut *connection, changes, resolution).await?;
+        entries.extend(orders.into_iter().flatten().map(|order| resolution.entry(Id::from_uuid(order))));
     }
     Ok(entries)
+}
+
+/// Ends breaks, and tells on which orders they were. A statement for each index that finds them: one for both would
+/// read all that are open.
+async fn end(
+    connection: &mut PgConnection,
+    changes: &Changes,
+    resolution: &Resolution,
+) -> sqlx::Result<Vec<Option<Uuid>>> {
+    let (kind, by) = (<&str>::from(resolution.kind), changes.actor.to_string());
+    let (reason, object) = (clean(&resolution.reason), clean_opt(resolution.object.as_deref()));
+    match (resolution.payment, object) {
+        (Some(payment), object) => {
+            let update = sqlx::query_scalar!(
+                "UPDATE breaks SET resolved_at = $3, resolved_by = $4, resolution = $5
+                 WHERE payment_id = $1 AND kind = $2 AND resolved_at IS NULL AND ($6::text IS NULL OR object = $6)
+                 RETURNING order_id",
+                payment.uuid(),
+                kind,
+                changes.at,
+                by,
+                &reason,
+                object,
+            );
+            update.fetch_all(connection).await
+        }
+        (None, Some(object)) => {
+            let update = sqlx::query_scalar!(
+                "UPDATE breaks SET resolved_at = $3, resolved_by = $4, resolution = $5
+                 WHERE object = $1 AND kind = $2 AND resolved_at IS NULL
+                 RETURNING order_id",
+                object,
+                kind,
+                changes.at,
+                by,
+                &reason,
+            );
+            update.fetch_all(connection).await
+        }
+        (None, None) => Ok(Vec::new()),
+    }
 }
 
 impl Postgres {

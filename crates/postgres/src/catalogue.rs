@@ -7,7 +7,7 @@ use paywright_domain::{
 };
 use sqlx::types::Json;
 
-use crate::{Postgres, error::store_error, rows::ProductRow};
+use crate::{Postgres, error::store_error, rows::ProductRow, store::products};
 
 #[async_trait]
 impl Catalogue for Postgres {
@@ -29,12 +29,7 @@ impl Catalogue for Postgres {
         if insert.execute(&self.pool).await.map_err(store_error)?.rows_affected() == 1 {
             return Ok(product);
         }
-        let known = sqlx::query_as!(
-            ProductRow,
-            "SELECT id, mode, version, name, unit_amount, currency, active, metadata, created_at
-             FROM products WHERE id = $1",
-            product.id.uuid()
-        );
+        let known = products!("id = $1", product.id.uuid());
         known.fetch_one(&self.pool).await.map_err(store_error)?.product()
     }
 
@@ -60,25 +55,16 @@ impl Catalogue for Postgres {
     }
 
     async fn product(&self, mode: Mode, id: ProductId) -> Result<Option<Product>, StoreError> {
-        let row = sqlx::query_as!(
-            ProductRow,
-            "SELECT id, mode, version, name, unit_amount, currency, active, metadata, created_at
-             FROM products WHERE id = $1 AND mode = $2",
-            id.uuid(),
-            <&str>::from(mode)
-        );
+        let row = products!("id = $1 AND mode = $2", id.uuid(), <&str>::from(mode));
         row.fetch_optional(&self.pool).await.map_err(store_error)?.map(ProductRow::product).transpose()
     }
 
     async fn list(&self, mode: Mode, page: Page<ProductId>) -> Result<Listed<Product>, StoreError> {
-        let rows = sqlx::query_as!(
-            ProductRow,
-            "SELECT id, mode, version, name, unit_amount, currency, active, metadata, created_at
-             FROM products WHERE mode = $1 AND ($2::uuid IS NULL OR id < $2)
-             ORDER BY id DESC LIMIT $3",
+        let rows = products!(
+            "mode = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
             <&str>::from(mode),
             page.after.map(|id| id.uuid()),
-            one_more(page.limit),
+            one_more(page.limit)
         );
         let rows = rows.fetch_all(&self.pool).await.map_err(store_error)?;
         listed(rows, page.limit, ProductRow::product)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use paywright_domain::{CallState, Changes, Effect, GatewayCall, Lease};
+use paywright_domain::{Changes, Effect, GatewayCall, Lease};
 use sqlx::PgConnection;
 use time::Duration;
 
@@ -17,28 +17,34 @@ pub(crate) fn wants_a_worker(changes: &Changes) -> bool {
 }
 
 /// Writes down how recorded calls ended.
-pub(crate) async fn answer(
-    connection: &mut PgConnection,
-    answers: &[(GatewayCall, CallState)],
-) -> Result<(), Failure> {
-    for (call, state) in answers {
-        let update = sqlx::query!(
-            "UPDATE gateway_calls SET state = $2 WHERE id = $1",
-            call.id.uuid(),
-            state.to_string()
-        );
-        if update.execute(&mut *connection).await?.rows_affected() != 1 {
-            return Err(bug("an answer to a call that was never recorded").into());
-        }
+pub(crate) async fn answer(connection: &mut PgConnection, group: &[&Changes]) -> Result<(), Failure> {
+    let answers: BTreeMap<_, _> = group
+        .iter()
+        .flat_map(|changes| &changes.answers)
+        .map(|(call, state)| (call.id.uuid(), state.to_string()))
+        .collect();
+    if answers.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let (ids, states): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
+    let update = sqlx::query!(
+        "UPDATE gateway_calls SET state = answer.state
+         FROM unnest($1::uuid[], $2::text[]) AS answer (id, state)
+         WHERE gateway_calls.id = answer.id",
+        &ids,
+        &states,
+    );
+    match usize::try_from(update.execute(connection).await?.rows_affected()) {
+        Ok(known) if known == ids.len() => Ok(()),
+        _ => Err(bug("an answer to a call that was never recorded").into()),
+    }
 }
 
 /// Writes calls down, each with the job that performs it.
-pub(crate) async fn record(connection: &mut PgConnection, changes: &Changes) -> Result<(), Failure> {
-    let calls: Vec<(&GatewayCall, Option<Duration>)> = changes
-        .effects
+pub(crate) async fn record(connection: &mut PgConnection, group: &[&Changes]) -> Result<(), Failure> {
+    let calls: Vec<(&GatewayCall, Option<Duration>)> = group
         .iter()
+        .flat_map(|changes| &changes.effects)
         .filter_map(|effect| match effect {
             Effect::Call { call, held_for } => Some((call, *held_for)),
             Effect::WatchOrder { .. } => None,
@@ -99,12 +105,11 @@ pub(crate) async fn record(connection: &mut PgConnection, changes: &Changes) -> 
 /// Sets timers; of two moments the earlier counts. One that somebody holds is taken from them, since they looked at the
 /// order as it was before, and rings again when their lease would have ended. The caller's clock only says how far away the moment is: jobs live on the database's
 /// time.
-pub(crate) async fn watch(connection: &mut PgConnection, changes: &Changes) -> Result<(), Failure> {
-    let timers: BTreeMap<_, _> = changes
-        .effects
-        .iter()
-        .filter_map(|effect| match effect {
-            Effect::WatchOrder { job, order, at } => Some((*order, (*job, *at - changes.at))),
+pub(crate) async fn watch(connection: &mut PgConnection, group: &[&Changes]) -> Result<(), Failure> {
+    let effects = group.iter().flat_map(|changes| changes.effects.iter().map(|effect| (changes.at, effect)));
+    let timers: BTreeMap<_, _> = effects
+        .filter_map(|(now, effect)| match effect {
+            Effect::WatchOrder { job, order, at } => Some((*order, (*job, *at - now))),
             Effect::Call { .. } => None,
         })
         .collect();

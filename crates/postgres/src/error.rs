@@ -90,6 +90,20 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
     }
 }
 
+/// The same once more, for somebody else who waits for the same answer.
+pub(crate) fn repeat(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Conflict => StoreError::Conflict,
+        StoreError::LeaseLost => StoreError::LeaseLost,
+        StoreError::Unavailable(source) => StoreError::Unavailable(source.to_string().into()),
+        StoreError::Inconsistent { table, column, id } => {
+            StoreError::Inconsistent { table, column, id: id.clone() }
+        }
+        StoreError::Bug(source) => StoreError::Bug(source.to_string().into()),
+        other => StoreError::Bug(other.to_string().into()),
+    }
+}
+
 /// A programming error of ours or of the caller.
 pub(crate) fn bug(what: &'static str) -> StoreError {
     StoreError::Bug(BoxError::from(what))

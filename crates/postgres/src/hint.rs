@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     time::Duration,
 };
@@ -18,35 +18,54 @@ use crate::Postgres;
 const CHANNEL: &str = "paywright_jobs";
 /// Hints of one process are at least so far apart: NOTIFY takes a lock that all committers of a server share, and
 /// one in every insert more than halves their number. So it is also sent outside of their transactions.
-const GATHER: Duration = Duration::from_millis(5);
+const APART: Duration = Duration::from_millis(5);
 const RECONNECT: Duration = Duration::from_secs(1);
 
 /// Tells workers that there are jobs.
 #[derive(Debug, Clone)]
 pub(crate) struct Bell {
     pool: PgPool,
-    rung: Arc<AtomicBool>,
+    state: Arc<AtomicU8>,
 }
+
+/// Nobody rang for a while: the next ring is heard at once.
+const QUIET: u8 = 0;
+/// A hint was sent just now.
+const RESTING: u8 = 1;
+/// Somebody rang since: one hint more follows, for all of them.
+const RUNG: u8 = 2;
 
 impl Bell {
     pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool, rung: Arc::default() }
+        Self { pool, state: Arc::default() }
     }
 
-    /// Sends a hint soon, one for all who ring until then.
+    /// Sends a hint, at once if there was none just now, else soon, one for all who ring until then.
     pub(crate) fn ring(&self) {
-        if self.rung.swap(true, Ordering::AcqRel) {
+        let rung = |state| Some(if state == QUIET { RESTING } else { RUNG });
+        let before = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, rung);
+        if before != Ok(QUIET) {
             return;
         }
         let bell = self.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(GATHER).await;
-            bell.rung.store(false, Ordering::Release);
-            let sent = sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&bell.pool).await;
-            if let Err(error) = sent {
-                tracing::debug!(%error, "no hint was sent; workers find the jobs by themselves");
+            loop {
+                bell.send().await;
+                tokio::time::sleep(APART).await;
+                let rest = bell.state.compare_exchange(RESTING, QUIET, Ordering::AcqRel, Ordering::Acquire);
+                if rest.is_ok() {
+                    return;
+                }
+                bell.state.store(RESTING, Ordering::Release);
             }
         });
+    }
+
+    async fn send(&self) {
+        let sent = sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&self.pool).await;
+        if let Err(error) = sent {
+            tracing::debug!(%error, "no hint was sent; workers find the jobs by themselves");
+        }
     }
 }
 

@@ -17,6 +17,8 @@
 //! # Rules
 //! - Everything that one decision changes is written by `commit.rs` in one transaction, in a task of its own, so
 //!   that nobody can cancel it half-way. Nothing else opens a transaction.
+//! - Commits, loads by key and received events travel together with others of their kind (`lane.rs`), and their
+//!   statements go by keys only.
 //! - Every other write is one statement.
 //! - The schema is the last line of defence: `migrations/` names each promise and the constraint that keeps it.
 //! - A row is a border: `rows.rs` turns it into a domain value or says which column is impossible.
@@ -27,19 +29,28 @@
 //! suite of `paywright-testkit`, which `tests/contract.rs` runs here.
 
 mod api_keys;
+mod books;
 mod breaks;
 mod catalogue;
 mod commit;
 mod effects;
 mod error;
+mod gauges;
 mod hint;
 mod idempotency;
+mod intake;
+mod keyed;
+mod lane;
 mod ledger;
+mod loads;
 mod migrate;
+mod operations;
 mod pool;
 mod queue;
 mod reader;
+mod retention;
 mod rows;
+mod schedules;
 mod steps;
 mod store;
 mod text;
@@ -49,9 +60,12 @@ mod trail;
 pub mod test_db;
 
 pub use api_keys::*;
+pub use gauges::*;
 pub use hint::Hints;
 pub use idempotency::*;
 pub use migrate::MIGRATOR;
+pub use operations::*;
 pub use pool::*;
+pub use schedules::*;
 #[cfg(feature = "test-db")]
 pub use test_db::TestDb;

@@ -2,18 +2,36 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use paywright_domain::ports::StoreError;
+use paywright_domain::{
+    Changes,
+    ports::{Committed, InboxEvent, Received, StoreError},
+};
 use sqlx::{
     Executor, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use crate::{error::store_error, hint::Bell};
+use crate::{
+    commit::Committer, error::store_error, hint::Bell, intake::Intake, keyed::Keyed, lane::Lane, loads::Loads,
+};
 
-/// The storage ports on PostgreSQL. Clones share one pool.
+/// Decisions, or events, of one ride.
+const SEATS: usize = 64;
+/// Rides of decisions at the same time: while one waits for the disk, others are prepared. Of events one is enough, since
+/// it is a single statement.
+const COMMITS: usize = 3;
+const INTAKE: usize = 1;
+
+/// The storage ports on PostgreSQL. Clones share their connections.
 #[derive(Clone)]
 pub struct Postgres {
+    /// For everything but the hot path.
     pub(crate) pool: PgPool,
+    /// For the hot path, where every statement goes by a key.
+    pub(crate) keyed: Keyed,
+    pub(crate) loads: Loads,
+    pub(crate) commits: Lane<Changes, Committed>,
+    pub(crate) intake: Lane<InboxEvent, Received>,
     pub(crate) bell: Bell,
     connect: PgConnectOptions,
 }
@@ -74,8 +92,14 @@ impl Postgres {
     /// [`StoreError::Bug`] when the address cannot be read.
     pub fn lazy(url: &str, options: PoolOptions) -> Result<Self, StoreError> {
         let connect = options.sessions(PgConnectOptions::from_str(url).map_err(store_error)?);
-        let pool = options.pool().connect_lazy_with(connect.clone());
-        Ok(Self { bell: Bell::new(pool.clone()), pool, connect })
+        let (pool, keyed) = options.pools(&connect);
+        let bell = Bell::new(pool.clone());
+        let keyed = Keyed::of(keyed);
+        let intake = Intake { keyed: keyed.clone(), bell: bell.clone() };
+        let committer = Committer { keyed: keyed.clone(), bell: bell.clone() };
+        let commits = Lane::new(COMMITS, SEATS, move |decisions| committer.clone().ride(decisions));
+        let intake = Lane::new(INTAKE, SEATS, move |arrivals| intake.clone().ride(arrivals));
+        Ok(Self { loads: Loads::new(&keyed), commits, intake, bell, pool, keyed, connect })
     }
 
     /// Asks the server for a sign of life.
@@ -88,6 +112,7 @@ impl Postgres {
 
     /// Closes all connections, after those who hold one gave it back.
     pub async fn close(&self) {
+        self.keyed.close().await;
         self.pool.close().await;
     }
 
@@ -112,18 +137,38 @@ impl PoolOptions {
         ])
     }
 
-    fn pool(&self) -> PgPoolOptions {
-        PgPoolOptions::new()
-            .max_connections(self.max)
-            .acquire_timeout(self.acquire_timeout)
-            // A future that is dropped while its BEGIN is under way gives back a connection inside an open
-            // transaction, of which sqlx 0.9 knows nothing, and the next borrower's acknowledged writes would be
-            // lost with it. BEGIN first, so that a clean connection draws no warning from the server.
-            .after_release(|connection, _| {
-                Box::pin(async move {
-                    connection.execute("BEGIN; ROLLBACK").await?;
-                    Ok(true)
-                })
+    /// The pool for everything, and the one for the hot path, which share the connections that we may have.
+    ///
+    /// The hot path's statements ask for rows by their keys, and never for many: their plans are the same whatever the
+    /// values, so they are made once, and never read a whole table. Nothing there can be cancelled between its BEGIN and
+    /// its end (see `lane.rs`), so that its connections come back clean.
+    fn pools(&self, connect: &PgConnectOptions) -> (PgPool, PgPool) {
+        let keyed = connect.clone().options([
+            ("plan_cache_mode", "force_generic_plan"),
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("jit", "off"),
+        ]);
+        let half = (self.max / 2).max(1);
+        let pool = PgPoolOptions::new().acquire_timeout(self.acquire_timeout);
+        (
+            Self::clean(pool.clone())
+                .max_connections((self.max - half).max(1))
+                .connect_lazy_with(connect.clone()),
+            pool.max_connections(half).connect_lazy_with(keyed),
+        )
+    }
+
+    /// A future that is dropped while its BEGIN is under way gives back a connection inside an open transaction, of
+    /// which sqlx 0.9 knows nothing, and the next borrower's acknowledged writes would be lost with it. BEGIN first, so
+    /// that a clean connection draws no warning from the server.
+    fn clean(pool: PgPoolOptions) -> PgPoolOptions {
+        pool.after_release(|connection, _| {
+            Box::pin(async move {
+                connection.execute("BEGIN; ROLLBACK").await?;
+                Ok(true)
             })
+        })
     }
 }

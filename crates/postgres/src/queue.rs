@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use paywright_domain::{
-    Id, JobId, Lease, Mode,
-    ports::{InboxEvent, Job, Queue, QueueName, Received, StoreError, Task},
+    Id, Lease, Mode,
+    ports::{BACKLOG_SHARE, InboxEvent, Job, Queue, QueueName, Received, StoreError, Task},
 };
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -11,17 +11,35 @@ use uuid::Uuid;
 use crate::{
     Postgres,
     error::store_error,
+    keyed::Lent,
     rows::Reading,
-    text::{clean, clean_opt, micros, named_id, note},
+    text::{clean, micros, note},
 };
 
-struct EventRow {
-    id: String,
+/// Events by their ids.
+pub(crate) async fn events(mut lent: Lent, ids: Vec<String>) -> (Lent, sqlx::Result<Vec<EventRow>>) {
+    let events = sqlx::query_as!(
+        EventRow,
+        "SELECT id, kind, mode, account, api_version, object, about, created_at, body, ignored
+         FROM inbox_events WHERE id = ANY($1)",
+        &ids
+    );
+    let rows = events.fetch_all(&mut *lent.connection).await;
+    (lent, rows)
+}
+
+/// How often a claim is tried that meets others.
+const CLAIMS_MAX: u32 = 4;
+
+#[derive(Clone)]
+pub(crate) struct EventRow {
+    pub(crate) id: String,
     kind: String,
     mode: String,
     account: Option<String>,
     api_version: Option<String>,
     object: Option<String>,
+    about: Option<String>,
     created_at: OffsetDateTime,
     body: Vec<u8>,
     ignored: Option<String>,
@@ -39,75 +57,37 @@ struct JobRow {
 impl Queue for Postgres {
     #[tracing::instrument(name = "queue.receive", skip_all, fields(event.id = %event.id))]
     async fn receive(&self, event: InboxEvent) -> Result<Received, StoreError> {
-        // The job's id follows from the event's, so that this needs no entropy.
-        let job: JobId = named_id(event.created_at, &event.id);
-        let insert = sqlx::query!(
-            "WITH event AS (
-                 INSERT INTO inbox_events (id, kind, mode, account, api_version, object, created_at, body, ignored)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-                 ON CONFLICT ON CONSTRAINT inbox_events_pkey DO NOTHING
-                 RETURNING id, ignored
-             ), job AS (
-                 INSERT INTO jobs (id, queue, kind, payload, due_at)
-                 SELECT $10::uuid, 'webhooks', 'read_event', event.id, now() FROM event WHERE event.ignored IS NULL
-             )
-             SELECT FROM event",
-            &clean(&event.id),
-            &clean(&event.kind),
-            <&str>::from(event.mode),
-            clean_opt(event.account.as_deref()),
-            clean_opt(event.api_version.as_deref()),
-            clean_opt(event.object.as_deref()),
-            event.created_at,
-            event.body,
-            clean_opt(event.ignored.as_deref()),
-            job.uuid(),
-        );
-        if insert.execute(&self.pool).await.map_err(store_error)?.rows_affected() == 0 {
-            return Ok(Received::Known);
-        }
-        if event.ignored.is_none() {
-            self.bell.ring();
-        }
-        Ok(Received::New)
+        self.intake.ask(event).await
     }
 
     async fn event(&self, id: &str) -> Result<Option<InboxEvent>, StoreError> {
-        let row = sqlx::query_as!(
-            EventRow,
-            "SELECT id, kind, mode, account, api_version, object, created_at, body, ignored
-             FROM inbox_events WHERE id = $1",
-            &clean(id)
-        );
-        row.fetch_optional(&self.pool).await.map_err(store_error)?.map(EventRow::event).transpose()
+        self.loads.event.ask(clean(id).into_owned()).await?.map(EventRow::event).transpose()
     }
 
     #[tracing::instrument(name = "queue.claim", skip_all, fields(queue = %queue))]
     async fn claim(&self, queue: QueueName, limit: u32, lease: Duration) -> Result<Vec<Job>, StoreError> {
-        // MATERIALIZED: the rows are picked once, whatever plan joins them, so that never more than $2 are taken.
-        let rows = sqlx::query_as!(
-            JobRow,
-            r#"WITH due AS MATERIALIZED (
-                   SELECT id, due_at FROM jobs
-                   WHERE queue = $1 AND state = 'ready' AND due_at <= now()
-                   ORDER BY due_at, id
-                   LIMIT $2
-                   FOR UPDATE SKIP LOCKED
-               ), claimed AS (
-                   UPDATE jobs
-                   SET lease_token = lease_token + 1, attempts = attempts + 1,
-                       due_at = now() + $3::bigint * interval '1 microsecond',
-                       leased_until = now() + $3::bigint * interval '1 microsecond'
-                   FROM due WHERE jobs.id = due.id
-                   RETURNING jobs.id, kind, payload, attempts, lease_token, due.due_at AS was_due
-               )
-               SELECT id AS "id!", kind AS "kind!", payload, attempts AS "attempts!", lease_token AS "lease_token!"
-               FROM claimed ORDER BY was_due, id"#,
-            <&str>::from(queue),
-            i64::from(limit),
-            micros(lease),
-        );
-        rows.fetch_all(&self.pool).await.map_err(store_error)?.into_iter().map(JobRow::job).collect()
+        let mut rows = self.lease_due(queue, limit, lease).await;
+        // Somebody leased another job about one of these payments in the same moment, and has committed since: now we
+        // see theirs and pass it over.
+        for _ in 1..CLAIMS_MAX {
+            match rows {
+                Err(StoreError::Conflict) => rows = self.lease_due(queue, limit, lease).await,
+                Ok(_) | Err(_) => break,
+            }
+        }
+        let mut jobs = Vec::new();
+        for row in rows? {
+            let lease = row.lease()?;
+            match row.task() {
+                Ok(task) => jobs.push(Job { lease, task, attempts: row.attempts()? }),
+                // One row that nobody can read must not hold up those that were claimed with it.
+                Err(error) => {
+                    tracing::error!(%error, job.id = %lease.job, "job is dead");
+                    self.bury(lease, &error.to_string()).await?;
+                }
+            }
+        }
+        Ok(jobs)
     }
 
     #[tracing::instrument(name = "queue.retry", skip_all, fields(job.id = %lease.job))]
@@ -138,6 +118,76 @@ impl Queue for Postgres {
 }
 
 impl Postgres {
+    /// Leases what may be claimed.
+    ///
+    /// `reserved` is the share of the backlog, by chance where it is less than one place; `fresh` has what is left, and
+    /// what that does not need goes to the backlog again. A job whose payment is busy is passed over by one look into
+    /// `jobs_one_leased_per_about`; of two about the same payment `picked` keeps the older. `MATERIALIZED`: rows are picked
+    /// once, whatever plan joins them, so that never more than `limit` are taken. The inner `LIMIT`s, as numbers that the
+    /// planner sees, and `coalesce`, of which it expects that every other row passes, keep its estimate small: beside a
+    /// million due jobs it would compile the statement for most of a second each time.
+    ///
+    /// It waits for nobody but those who lease, or complete, another job about one of these payments in the same moment,
+    /// and for them not long: a claim may hold on to rows that it found leased, which a commit of several jobs waits for.
+    async fn lease_due(
+        &self,
+        queue: QueueName,
+        limit: u32,
+        lease: Duration,
+    ) -> Result<Vec<JobRow>, StoreError> {
+        let rows = sqlx::query_as!(
+            JobRow,
+            r#"WITH reserved AS MATERIALIZED (
+                   SELECT id, about, due_at FROM (
+                       SELECT id, about, due_at FROM jobs
+                       WHERE queue = $1 AND priority = 'backlog' AND state = 'ready' AND due_at <= now()
+                         AND coalesce((SELECT false FROM jobs AS busy
+                              WHERE busy.about = jobs.about AND busy.state = 'ready' AND busy.leased_until IS NOT NULL
+                                AND busy.id <> jobs.id), true)
+                       ORDER BY due_at, id LIMIT 1000 FOR UPDATE SKIP LOCKED) AS due
+                   LIMIT CASE WHEN set_config('lock_timeout', '20ms', true) IS NOT NULL
+                              THEN floor($2::bigint / $4::double precision + random())::bigint END
+               ), fresh AS MATERIALIZED (
+                   SELECT id, about, due_at FROM (
+                       SELECT id, about, due_at FROM jobs
+                       WHERE queue = $1 AND priority = 'fresh' AND state = 'ready' AND due_at <= now()
+                         AND coalesce((SELECT false FROM jobs AS busy
+                              WHERE busy.about = jobs.about AND busy.state = 'ready' AND busy.leased_until IS NOT NULL
+                                AND busy.id <> jobs.id), true)
+                       ORDER BY due_at, id LIMIT 1000 FOR UPDATE SKIP LOCKED) AS due
+                   LIMIT $2 - (SELECT count(*) FROM reserved)
+               ), rest AS MATERIALIZED (
+                   SELECT id, about, due_at FROM (
+                       SELECT id, about, due_at FROM jobs
+                       WHERE queue = $1 AND priority = 'backlog' AND state = 'ready' AND due_at <= now()
+                         AND coalesce((SELECT false FROM jobs AS busy
+                              WHERE busy.about = jobs.about AND busy.state = 'ready' AND busy.leased_until IS NOT NULL
+                                AND busy.id <> jobs.id), true)
+                         AND id NOT IN (SELECT id FROM reserved)
+                       ORDER BY due_at, id LIMIT 1000 FOR UPDATE SKIP LOCKED) AS due
+                   LIMIT $2 - (SELECT count(*) FROM reserved) - (SELECT count(*) FROM fresh)
+               ), picked AS MATERIALIZED (
+                   SELECT DISTINCT ON (coalesce(about, id::text)) id, due_at
+                   FROM (SELECT * FROM reserved UNION ALL SELECT * FROM fresh UNION ALL SELECT * FROM rest) AS due
+                   ORDER BY coalesce(about, id::text), due_at, id
+               ), claimed AS (
+                   UPDATE jobs
+                   SET lease_token = lease_token + 1, attempts = attempts + 1,
+                       due_at = now() + $3::bigint * interval '1 microsecond',
+                       leased_until = now() + $3::bigint * interval '1 microsecond'
+                   FROM picked WHERE jobs.id = picked.id
+                   RETURNING jobs.id, kind, payload, attempts, lease_token, priority, picked.due_at AS was_due
+               )
+               SELECT id AS "id!", kind AS "kind!", payload, attempts AS "attempts!", lease_token AS "lease_token!"
+               FROM claimed ORDER BY priority = 'backlog', was_due, id"#,
+            <&str>::from(queue),
+            i64::from(limit),
+            micros(lease),
+            f64::from(BACKLOG_SHARE),
+        );
+        rows.fetch_all(&self.pool).await.map_err(store_error)
+    }
+
     /// Makes void every lease and lock that is held. Only for whoever is alone with the database, at its start: what is
     /// held then is held by the dead.
     ///
@@ -158,21 +208,31 @@ impl Postgres {
 impl EventRow {
     fn event(self) -> Result<InboxEvent, StoreError> {
         let mode: Mode = Reading { table: "inbox_events", id: &self.id }.word("mode", &self.mode)?;
-        let Self { id, kind, account, api_version, object, created_at, body, ignored, mode: _ } = self;
-        Ok(InboxEvent { id, kind, mode, account, api_version, object, created_at, body, ignored })
+        let Self { id, kind, account, api_version, object, about, created_at, body, ignored, mode: _ } = self;
+        Ok(InboxEvent { id, kind, mode, account, api_version, object, about, created_at, body, ignored })
     }
 }
 
 impl JobRow {
-    fn job(self) -> Result<Job, StoreError> {
-        let (row, id) = (Reading { table: "jobs", id: self.id }, Id::from_uuid(self.id));
-        let task = match (self.kind.as_str(), self.payload) {
-            ("read_event", Some(event)) => Task::ReadEvent(event),
-            ("perform_call", None) => Task::PerformCall(id),
-            ("watch_order", Some(order)) => Task::WatchOrder(row.word("payload", &order)?),
-            _ => return Err(row.impossible("kind")),
-        };
-        let lease = Lease { job: id, token: row.number("lease_token", self.lease_token)? };
-        Ok(Job { lease, task, attempts: row.number("attempts", self.attempts)? })
+    fn reading(&self) -> Reading<Uuid> {
+        Reading { table: "jobs", id: self.id }
+    }
+
+    fn lease(&self) -> Result<Lease, StoreError> {
+        let token = self.reading().number("lease_token", self.lease_token)?;
+        Ok(Lease { job: Id::from_uuid(self.id), token })
+    }
+
+    fn attempts(&self) -> Result<u32, StoreError> {
+        self.reading().number("attempts", self.attempts)
+    }
+
+    fn task(&self) -> Result<Task, StoreError> {
+        match (self.kind.as_str(), &self.payload) {
+            ("read_event", Some(event)) => Ok(Task::ReadEvent(event.clone())),
+            ("perform_call", None) => Ok(Task::PerformCall(Id::from_uuid(self.id))),
+            ("watch_order", Some(order)) => Ok(Task::WatchOrder(self.reading().word("payload", order)?)),
+            _ => Err(self.reading().impossible("kind")),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod books;
 mod payments;
+mod reconciliation;
 mod refunds;
 
 use std::{fmt::Display, str::FromStr};
@@ -16,6 +17,7 @@ use uuid::Uuid;
 
 pub(crate) use books::*;
 pub(crate) use payments::*;
+pub(crate) use reconciliation::*;
 pub(crate) use refunds::*;
 
 /// Which row is being read.
@@ -59,6 +61,7 @@ impl<I: Display> Reading<I> {
 }
 
 /// An order with its lines; the lines as columns side by side, in their order.
+#[derive(Clone)]
 pub(crate) struct OrderRow {
     pub(crate) id: Uuid,
     pub(crate) mode: String,
@@ -124,6 +127,7 @@ impl OrderRow {
 }
 
 /// A product.
+#[derive(Clone)]
 pub(crate) struct ProductRow {
     pub(crate) id: Uuid,
     pub(crate) mode: String,

@@ -45,7 +45,7 @@ pub(crate) use orders;
 macro_rules! payments {
     ($rest:tt, $argument:expr) => {
         sqlx::query_as!(
-            PaymentRow,
+            $crate::rows::PaymentRow,
             "SELECT id, order_id, mode, version, channel, success_url, cancel_url, capture, amount, currency, state,
                     seen_at, intent, session, capturable, captured, capture_asked, capture_requested,
                     capture_generation, capture_before, hold_told, refunded, returned, disputed, disputes_blocking,
@@ -56,6 +56,21 @@ macro_rules! payments {
         )
     };
 }
+
+pub(crate) use payments;
+
+macro_rules! products {
+    ($rest:tt, $($argument:expr),*) => {
+        sqlx::query_as!(
+            $crate::rows::ProductRow,
+            "SELECT id, mode, version, name, unit_amount, currency, active, metadata, created_at
+             FROM products WHERE "
+                + $rest,
+            $($argument),*
+        )
+    };
+}
+pub(crate) use products;
 
 macro_rules! refunds {
     ($rest:tt, $($argument:expr),*) => {
@@ -88,8 +103,7 @@ pub(crate) use disputes;
 #[async_trait]
 impl Store for Postgres {
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
-        let row = orders!("NULL::json", "orders", "WHERE o.id = $1", id.uuid()).fetch_optional(&self.pool);
-        row.await.map_err(store_error)?.map(OrderRow::order).transpose()
+        self.loads.order.ask(id.uuid()).await?.map(OrderRow::order).transpose()
     }
 
     async fn order_by_token(&self, token: &str) -> Result<Option<Order>, StoreError> {
@@ -99,23 +113,26 @@ impl Store for Postgres {
     }
 
     async fn payment(&self, id: PaymentId) -> Result<Option<Payment>, StoreError> {
-        payment(payments!("id = $1", id.uuid()).fetch_optional(&self.pool).await)
+        self.loads.payment.ask(id.uuid()).await?.map(PaymentRow::payment).transpose()
     }
 
     async fn payment_by_intent(&self, id: &IntentId) -> Result<Option<Payment>, StoreError> {
-        payment(payments!("intent = $1", id.as_str()).fetch_optional(&self.pool).await)
+        let row = self.loads.payment_by_intent.ask(id.to_string()).await?;
+        row.map(PaymentRow::payment).transpose()
     }
 
     async fn payment_by_session(&self, id: &SessionId) -> Result<Option<Payment>, StoreError> {
-        payment(payments!("session = $1", id.as_str()).fetch_optional(&self.pool).await)
+        let row = payments!("session = $1", id.as_str()).fetch_optional(&self.pool);
+        row.await.map_err(store_error)?.map(PaymentRow::payment).transpose()
     }
 
     async fn live_payment(&self, order: OrderId) -> Result<Option<Payment>, StoreError> {
-        let live = payments!(
-            "order_id = $1 AND state IN ('created', 'pending', 'requires_action', 'processing', 'authorized')",
-            order.uuid()
-        );
-        payment(live.fetch_optional(&self.pool).await)
+        self.loads.live_payment.ask(order.uuid()).await?.map(PaymentRow::payment).transpose()
+    }
+
+    async fn payable(&self, id: OrderId) -> Result<Option<(Order, Option<Payment>)>, StoreError> {
+        let (order, live) = tokio::try_join!(self.order(id), self.live_payment(id))?;
+        Ok(order.map(|order| (order, live)))
     }
 
     async fn payments(&self, order: OrderId) -> Result<Vec<Payment>, StoreError> {
@@ -165,15 +182,9 @@ impl Store for Postgres {
     }
 
     async fn products(&self, mode: Mode, ids: &[ProductId]) -> Result<Vec<Product>, StoreError> {
-        let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
-        let rows = sqlx::query_as!(
-            ProductRow,
-            "SELECT id, mode, version, name, unit_amount, currency, active, metadata, created_at
-             FROM products WHERE id = ANY($1) AND mode = $2",
-            &ids,
-            <&str>::from(mode)
-        );
-        rows.fetch_all(&self.pool).await.map_err(store_error)?.into_iter().map(ProductRow::product).collect()
+        let ids = ids.iter().map(|id| id.uuid()).collect();
+        let products = self.loads.products.ask(ids).await?.into_iter().map(ProductRow::product);
+        products.filter(|product| product.as_ref().map_or(true, |product| product.mode == mode)).collect()
     }
 
     async fn customer(&self, mode: Mode, id: CustomerId) -> Result<Option<Customer>, StoreError> {
@@ -206,10 +217,6 @@ impl Store for Postgres {
 
     #[tracing::instrument(name = "store.commit", skip_all, fields(cause = %changes.cause))]
     async fn commit(&self, changes: Changes) -> Result<Committed, StoreError> {
-        self.commit_uncancelled(changes).await
+        self.commits.ask(changes).await
     }
-}
-
-fn payment(row: sqlx::Result<Option<PaymentRow>>) -> Result<Option<Payment>, StoreError> {
-    row.map_err(store_error)?.map(PaymentRow::payment).transpose()
 }

@@ -37,55 +37,67 @@ pub(crate) async fn declines(
     Ok(entries)
 }
 
-/// Appends to the trail.
-pub(crate) async fn write(
-    connection: &mut PgConnection,
-    changes: &Changes,
-    entries: &[Entry],
-) -> Result<(), Failure> {
-    for lines in entries.chunk_by(|one, next| one.order == next.order) {
-        write_of_order(connection, changes, lines).await?;
-    }
-    Ok(())
-}
+/// What is to be appended to the trail.
+#[derive(Default)]
+pub(crate) struct Lines<'a>(Vec<(&'a Changes, Entry)>);
 
-/// One order at a time: its mode is looked up once, which the server then knows how to do without planning it anew for
-/// each statement.
-async fn write_of_order(
-    connection: &mut PgConnection,
-    changes: &Changes,
-    entries: &[Entry],
-) -> Result<(), Failure> {
-    let order = entries.first().map(|entry| entry.order.uuid());
-    let payments: Vec<_> = entries.iter().map(|entry| entry.payment.map(|id| id.uuid())).collect();
-    let subjects: Vec<_> = entries.iter().map(|entry| entry.subject.to_owned()).collect();
-    let events: Vec<_> = entries.iter().map(|entry| entry.event.clone()).collect();
-    let from: Vec<_> = entries.iter().map(|entry| entry.from).collect();
-    let to: Vec<_> = entries.iter().map(|entry| entry.to).collect();
-    let details: Vec<_> = entries.iter().map(|entry| Json(storable(&entry.detail))).collect();
-    let insert = sqlx::query!(
-        "INSERT INTO order_transitions (order_id, mode, payment_id, subject, event, from_state, to_state, detail,
-                                        actor, cause, gateway_event, gateway_request, at)
-         SELECT $1, (SELECT mode FROM orders WHERE id = $1), entry.payment_id, entry.subject, entry.event,
-                entry.from_state, entry.to_state, entry.detail, $8, $9, $10, $11, $12
-         FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
-              WITH ORDINALITY AS entry (payment_id, subject, event, from_state, to_state, detail, position)
-         ORDER BY entry.position",
-        order,
-        payments as _,
-        &subjects,
-        &events,
-        from as _,
-        to as _,
-        details as _,
-        changes.actor.to_string(),
-        changes.cause.to_string(),
-        clean_opt(changes.origin.event.as_deref()),
-        clean_opt(changes.origin.request.as_deref()),
-        changes.at,
-    );
-    insert.execute(connection).await?;
-    Ok(())
+impl<'a> Lines<'a> {
+    pub(crate) fn add(&mut self, changes: &'a Changes, entries: Vec<Entry>) {
+        self.0.extend(entries.into_iter().map(|entry| (changes, entry)));
+    }
+
+    /// Appends them, in their order.
+    pub(crate) async fn write(self, connection: &mut PgConnection) -> Result<(), Failure> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let orders: Vec<_> = self.entries(|entry| entry.order.uuid());
+        let payments: Vec<_> = self.entries(|entry| entry.payment.map(|id| id.uuid()));
+        let subjects: Vec<_> = self.entries(|entry| entry.subject.to_owned());
+        let events: Vec<_> = self.entries(|entry| entry.event.clone());
+        let from: Vec<_> = self.entries(|entry| entry.from);
+        let to: Vec<_> = self.entries(|entry| entry.to);
+        let details: Vec<_> = self.entries(|entry| Json(storable(&entry.detail)));
+        let actors: Vec<_> = self.reasons(|changes| changes.actor.to_string());
+        let causes: Vec<_> = self.reasons(|changes| changes.cause.to_string());
+        let gateway_events: Vec<_> = self.reasons(|changes| clean_opt(changes.origin.event.as_deref()));
+        let requests: Vec<_> = self.reasons(|changes| clean_opt(changes.origin.request.as_deref()));
+        let moments: Vec<_> = self.reasons(|changes| changes.at);
+        let insert = sqlx::query!(
+            "INSERT INTO order_transitions (order_id, mode, payment_id, subject, event, from_state, to_state, detail,
+                                            actor, cause, gateway_event, gateway_request, at)
+             SELECT entry.order_id, (SELECT mode FROM orders WHERE id = entry.order_id), entry.payment_id, entry.subject,
+                    entry.event, entry.from_state, entry.to_state, entry.detail, entry.actor, entry.cause,
+                    entry.gateway_event, entry.gateway_request, entry.at
+             FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::text[],
+                         $9::text[], $10::text[], $11::text[], $12::timestamptz[])
+                  WITH ORDINALITY AS entry (order_id, payment_id, subject, event, from_state, to_state, detail, actor,
+                                            cause, gateway_event, gateway_request, at, position)
+             ORDER BY entry.position",
+            &orders,
+            payments as _,
+            &subjects,
+            &events,
+            from as _,
+            to as _,
+            details as _,
+            &actors,
+            &causes,
+            gateway_events as _,
+            requests as _,
+            &moments,
+        );
+        insert.execute(connection).await?;
+        Ok(())
+    }
+
+    fn entries<'l, T>(&'l self, part: impl Fn(&'l Entry) -> T) -> Vec<T> {
+        self.0.iter().map(|(_, entry)| part(entry)).collect()
+    }
+
+    fn reasons<T>(&self, part: impl Fn(&Changes) -> T) -> Vec<T> {
+        self.0.iter().map(|(changes, _)| part(changes)).collect()
+    }
 }
 
 fn storable(detail: &BTreeMap<String, String>) -> BTreeMap<&str, std::borrow::Cow<'_, str>> {

@@ -4,9 +4,14 @@
 use std::sync::Arc;
 
 use paywright_postgres::{PoolOptions, Postgres, TestDb};
-use paywright_testkit::contract::Backend;
+use paywright_testkit::contract::{Backend, Bookkeeper};
 
 async fn fresh() -> (Arc<dyn Backend>, TestDb) {
+    let (store, db) = fresh_books().await;
+    (store, db)
+}
+
+async fn fresh_books() -> (Arc<dyn Bookkeeper>, TestDb) {
     let db = TestDb::new().await;
     let store = Postgres::connect(db.url(), PoolOptions::default()).await.unwrap();
     (Arc::new(store), db)
@@ -16,3 +21,4 @@ paywright_testkit::store_contract!(fresh());
 paywright_testkit::queue_contract!(fresh());
 paywright_testkit::catalogue_contract!(fresh());
 paywright_testkit::reader_contract!(fresh());
+paywright_testkit::books_contract!(fresh_books());

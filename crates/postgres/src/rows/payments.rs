@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Reading;
 
 /// A payment; also as JSON inside of an order's parts.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(crate) struct PaymentRow {
     pub(crate) id: Uuid,
     pub(crate) order_id: Uuid,

@@ -1,133 +1,72 @@
-//! Steps of refunds and disputes.
+//! Refunds.
 
-use paywright_domain::{Dispute, DisputeEvent, Refund, RefundEvent, Transition, Version};
+use paywright_domain::{Changes, Refund, Step, Version};
 use sqlx::PgConnection;
 
-use super::only_one;
-use crate::{
-    error::Failure,
-    text::{clean, clean_opt, json},
-};
+use super::{Course, all, each};
+use crate::{error::Failure, text::clean_opt};
 
-pub(crate) async fn refund(
-    connection: &mut PgConnection,
-    step: &Transition<Refund, RefundEvent>,
-) -> Result<(), Failure> {
-    match step.before() {
-        None => request(connection, step.after()).await,
-        Some(before) => move_refund(connection, before.version, step.after()).await,
-    }
+/// Writes what becomes of refunds.
+pub(crate) async fn refunds(connection: &mut PgConnection, group: &[&Changes]) -> Result<(), Failure> {
+    let steps = group.iter().flat_map(|changes| &changes.steps).filter_map(|step| match step {
+        Step::Refund(step) => Some(&**step),
+        Step::Order(_) | Step::Payment(_) | Step::Dispute(_) => None,
+    });
+    let course = Course::follow(steps, |refund| refund.id.uuid(), |refund| refund.version)?;
+    request(connection, &course.born()).await?;
+    move_on(connection, &course.moved()).await
 }
 
-pub(crate) async fn dispute(
-    connection: &mut PgConnection,
-    step: &Transition<Dispute, DisputeEvent>,
-) -> Result<(), Failure> {
-    match step.before() {
-        None => open(connection, step.after()).await,
-        Some(before) => move_dispute(connection, before.version, step.after()).await,
+async fn request(connection: &mut PgConnection, refunds: &[&Refund]) -> Result<(), Failure> {
+    if refunds.is_empty() {
+        return Ok(());
     }
-}
-
-async fn request(connection: &mut PgConnection, refund: &Refund) -> Result<(), Failure> {
     let insert = sqlx::query!(
         "INSERT INTO refunds (id, order_id, payment_id, mode, version, amount, currency, reason, note, state, gateway,
                               failure, settlement, reversal, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-        refund.id.uuid(),
-        refund.order.uuid(),
-        refund.payment.uuid(),
-        <&str>::from(refund.mode),
-        i64::from(refund.version.number()),
-        refund.amount.minor().cast_signed(),
-        refund.amount.currency().code(),
-        <&str>::from(refund.reason),
-        clean_opt(refund.note.as_deref()),
-        <&str>::from(refund.state),
-        refund.gateway.as_ref().map(|id| id.as_str()),
-        clean_opt(refund.failure.as_deref()),
-        refund.settlement.as_ref().map(|id| id.as_str()),
-        refund.reversal.as_ref().map(|id| id.as_str()),
-        refund.created_at,
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::bigint[], $7::text[],
+                              $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
+                              $15::timestamptz[])",
+        &each(refunds, |refund| refund.id.uuid()),
+        &each(refunds, |refund| refund.order.uuid()),
+        &each(refunds, |refund| refund.payment.uuid()),
+        &each(refunds, |refund| refund.mode.to_string()),
+        &each(refunds, |refund| i64::from(refund.version.number())),
+        &each(refunds, |refund| refund.amount.minor().cast_signed()),
+        &each(refunds, |refund| refund.amount.currency().code().to_owned()),
+        &each(refunds, |refund| refund.reason.to_string()),
+        each(refunds, |refund| clean_opt(refund.note.as_deref())) as _,
+        &each(refunds, |refund| refund.state.to_string()),
+        each(refunds, |refund| refund.gateway.as_ref().map(ToString::to_string)) as _,
+        each(refunds, |refund| clean_opt(refund.failure.as_deref())) as _,
+        each(refunds, |refund| refund.settlement.as_ref().map(ToString::to_string)) as _,
+        each(refunds, |refund| refund.reversal.as_ref().map(ToString::to_string)) as _,
+        &each(refunds, |refund| refund.created_at),
     );
     insert.execute(connection).await?;
     Ok(())
 }
 
-/// Writes what a refund's events change; everything else is frozen at its birth.
-async fn move_refund(connection: &mut PgConnection, over: Version, refund: &Refund) -> Result<(), Failure> {
+/// Writes what events change; everything else is frozen at a refund's birth.
+async fn move_on(connection: &mut PgConnection, refunds: &[(Version, &Refund)]) -> Result<(), Failure> {
+    if refunds.is_empty() {
+        return Ok(());
+    }
     let update = sqlx::query!(
-        "UPDATE refunds SET version = $3, state = $4, gateway = $5, failure = $6, settlement = $7, reversal = $8
-         WHERE id = $1 AND version = $2",
-        refund.id.uuid(),
-        i64::from(over.number()),
-        i64::from(refund.version.number()),
-        <&str>::from(refund.state),
-        refund.gateway.as_ref().map(|id| id.as_str()),
-        clean_opt(refund.failure.as_deref()),
-        refund.settlement.as_ref().map(|id| id.as_str()),
-        refund.reversal.as_ref().map(|id| id.as_str()),
+        "UPDATE refunds
+         SET version = new.version, state = new.state, gateway = new.gateway, failure = new.failure,
+             settlement = new.settlement, reversal = new.reversal
+         FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+              AS new (id, over, version, state, gateway, failure, settlement, reversal)
+         WHERE refunds.id = new.id AND refunds.version = new.over",
+        &each(refunds, |(_, refund)| refund.id.uuid()),
+        &each(refunds, |(over, _)| i64::from(over.number())),
+        &each(refunds, |(_, refund)| i64::from(refund.version.number())),
+        &each(refunds, |(_, refund)| refund.state.to_string()),
+        each(refunds, |(_, refund)| refund.gateway.as_ref().map(ToString::to_string)) as _,
+        each(refunds, |(_, refund)| clean_opt(refund.failure.as_deref())) as _,
+        each(refunds, |(_, refund)| refund.settlement.as_ref().map(ToString::to_string)) as _,
+        each(refunds, |(_, refund)| refund.reversal.as_ref().map(ToString::to_string)) as _,
     );
-    only_one(update.execute(connection).await?.rows_affected())
-}
-
-async fn open(connection: &mut PgConnection, dispute: &Dispute) -> Result<(), Failure> {
-    let insert = sqlx::query!(
-        "INSERT INTO disputes (id, order_id, payment_id, mode, version, gateway, status, amount, currency, reason,
-                               due_by, refundable, submitted, seen_at, evidence, answering, generation, deadline_told,
-                               created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::text::json, $16, $17, $18, $19)",
-        dispute.id.uuid(),
-        dispute.order.uuid(),
-        dispute.payment.uuid(),
-        <&str>::from(dispute.mode),
-        i64::from(dispute.version.number()),
-        dispute.gateway.as_str(),
-        clean(&dispute.seen.status.to_string()).into_owned(),
-        dispute.seen.amount.minor().cast_signed(),
-        dispute.seen.amount.currency().code(),
-        &clean(&dispute.seen.reason),
-        dispute.seen.due_by,
-        dispute.seen.refundable,
-        dispute.seen.submitted,
-        dispute.seen.at,
-        json(&dispute.evidence)?,
-        dispute.answering.map(<&str>::from),
-        i64::from(dispute.generation),
-        dispute.deadline_told,
-        dispute.created_at,
-    );
-    insert.execute(connection).await?;
-    Ok(())
-}
-
-/// Writes what a dispute's events change; everything else is frozen at its birth.
-async fn move_dispute(
-    connection: &mut PgConnection,
-    over: Version,
-    dispute: &Dispute,
-) -> Result<(), Failure> {
-    let update = sqlx::query!(
-        "UPDATE disputes
-         SET version = $3, status = $4, amount = $5, currency = $6, reason = $7, due_by = $8, refundable = $9,
-             submitted = $10, seen_at = $11, evidence = $12::text::json, answering = $13, generation = $14,
-             deadline_told = $15
-         WHERE id = $1 AND version = $2",
-        dispute.id.uuid(),
-        i64::from(over.number()),
-        i64::from(dispute.version.number()),
-        clean(&dispute.seen.status.to_string()).into_owned(),
-        dispute.seen.amount.minor().cast_signed(),
-        dispute.seen.amount.currency().code(),
-        &clean(&dispute.seen.reason),
-        dispute.seen.due_by,
-        dispute.seen.refundable,
-        dispute.seen.submitted,
-        dispute.seen.at,
-        json(&dispute.evidence)?,
-        dispute.answering.map(<&str>::from),
-        i64::from(dispute.generation),
-        dispute.deadline_told,
-    );
-    only_one(update.execute(connection).await?.rows_affected())
+    all(update.execute(connection).await?.rows_affected(), refunds.len())
 }

@@ -103,7 +103,12 @@ async fn a_break_found_again_after_its_end_is_opened_again() {
 
     let mut explained = later(3);
     let reason = "all of it was given back".to_owned();
-    explained.resolutions.push(Resolution { kind: BreakKind::LateMoney, payment: payment.id, reason });
+    explained.resolutions.push(Resolution {
+        kind: BreakKind::LateMoney,
+        payment: Some(payment.id),
+        object: None,
+        reason,
+    });
     explained.resolutions.extend(explained.resolutions.clone());
     stage.now(explained).await;
     let ended = &breaks(&stage).await[0];

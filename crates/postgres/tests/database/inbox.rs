@@ -1,12 +1,19 @@
 //! The inbox and the jobs, where the database is the point.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use paywright_domain::{
     Actor, Cause, Changes,
-    ports::{Committed, InboxEvent, Queue, QueueName, Received, Store, Task},
+    ports::{Clock, Committed, InboxEvent, Queue, QueueName, Received, Store, StoreError, Task},
 };
-use paywright_testkit::builders::inbox_event;
+use paywright_postgres::Postgres;
+use paywright_testkit::{WallClock, builders::inbox_event};
 use sqlx::Row;
 use time::OffsetDateTime;
 
@@ -96,4 +103,117 @@ async fn a_waiting_worker_is_woken_and_survives_a_lost_connection() {
         hints.wait(Duration::from_secs(5)).await; // finds out
         hints.wait(Duration::from_secs(5)).await; // listens again
     }
+}
+
+/// One row that nobody can read is put aside, and those that were claimed with it are worked on.
+///
+/// Covers: fault 59, I23.
+#[tokio::test]
+async fn a_row_that_cannot_be_is_buried_and_holds_nobody_up() {
+    let stage = Stage::new().await;
+    let rows = "INSERT INTO jobs (id, queue, kind, payload, due_at) VALUES
+        (gen_random_uuid(), 'webhooks', 'read_event', 'evt_1', now() - interval '2 minutes'),
+        (gen_random_uuid(), 'webhooks', 'watch_order', 'no order', now() - interval '1 minute'),
+        (gen_random_uuid(), 'webhooks', 'read_event', 'evt_2', now())";
+    stage.run(rows).await.unwrap();
+    let claimed = stage.store.claim(QueueName::Webhooks, 10, MINUTE).await.unwrap();
+    let tasks: Vec<_> = claimed.into_iter().map(|job| job.task).collect();
+    assert_eq!(tasks, ["evt_1", "evt_2"].map(|event| Task::ReadEvent(event.to_owned())));
+    let dead = "SELECT last_error FROM jobs WHERE state = 'dead'";
+    let dead: Vec<String> = sqlx::query_scalar(dead).fetch_all(&stage.aside).await.unwrap();
+    assert!(dead.len() == 1 && dead[0].contains("jobs.payload"), "{dead:?}");
+}
+
+/// Whoever writes: the database refuses a second lease about one payment.
+///
+/// Covers: I27, fault 90.
+#[tokio::test]
+async fn two_leases_about_one_payment_cannot_be() {
+    let stage = Stage::new().await;
+    for id in ["evt_1", "evt_2"] {
+        let about = Some("pi_1".to_owned());
+        stage.store.receive(InboxEvent { about, ..inbox_event(id) }).await.unwrap();
+    }
+    let all =
+        "UPDATE jobs SET due_at = now() + interval '1 minute', leased_until = now() + interval '1 minute'";
+    let refused = stage.run(all).await.unwrap_err();
+    let refused = refused.as_database_error().unwrap();
+    assert_eq!(refused.constraint(), Some("jobs_one_leased_per_about"));
+}
+
+/// An event is old by the database's clock, not by ours.
+///
+/// Covers: fault 35, fault 77.
+#[tokio::test]
+async fn old_events_are_received_as_a_backlog() {
+    let stage = Stage::new().await;
+    let now = WallClock.now();
+    for (id, age) in [("evt_1", 0), ("evt_2", 299), ("evt_3", 301), ("evt_4", 86_400), ("evt_5", -3_600)] {
+        let created_at = now - time::Duration::seconds(age);
+        stage.store.receive(InboxEvent { created_at, ..inbox_event(id) }).await.unwrap();
+    }
+    let backlog = "SELECT payload FROM jobs WHERE priority = 'backlog' ORDER BY payload";
+    let backlog: Vec<String> = sqlx::query_scalar(backlog).fetch_all(&stage.aside).await.unwrap();
+    assert_eq!(backlog, ["evt_3", "evt_4"]);
+}
+
+/// A crowd rings, and a few hints are sent; the first at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_of_events_sends_few_hints() {
+    let stage = Stage::new().await;
+    let mut listener = sqlx::postgres::PgListener::connect(stage.db.url()).await.unwrap();
+    listener.listen("paywright_jobs").await.unwrap();
+    let begun = Instant::now();
+    let store = &stage.store;
+    let received =
+        (0..200).map(|n| async move { store.receive(inbox_event(&format!("evt_{n}"))).await.unwrap() });
+    futures::future::join_all(received).await;
+    let took = begun.elapsed();
+    let mut hints = 0;
+    while tokio::time::timeout(Duration::from_millis(200), listener.recv()).await.is_ok() {
+        hints += 1;
+    }
+    let most = 2 + took.as_millis() / 5;
+    assert!((1..=most).contains(&hints), "{hints} hints in {took:?}");
+}
+
+/// Several processes claim from one deep queue, in which those about one payment stand side by side, and complete many
+/// jobs at once: nobody is caught in a deadlock, and every job is given out once.
+///
+/// Covers: fault 64, fault 90, I27.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_claim_and_complete_at_once_never_block_each_other() {
+    const JOBS: i64 = 6_000;
+    let stage = Stage::new().await;
+    let rows = "INSERT INTO jobs (id, queue, kind, payload, about, due_at)
+                SELECT gen_random_uuid(), 'webhooks', 'read_event', n::text, 'pi_' || n / 3,
+                       now() - interval '1 minute' + n * interval '1 microsecond'
+                FROM generate_series(1, 6000) AS n";
+    stage.run(rows).await.unwrap();
+    let done = Arc::new(AtomicI64::new(0));
+    let worker = |store: Postgres, done: Arc<AtomicI64>| async move {
+        let mut longest = Duration::ZERO;
+        while done.load(Ordering::Acquire) < JOBS {
+            let begun = Instant::now();
+            let claimed = store.claim(QueueName::Webhooks, 64, MINUTE).await;
+            longest = longest.max(begun.elapsed());
+            let jobs = match claimed {
+                Err(StoreError::Conflict) => continue,
+                claimed => claimed.unwrap(),
+            };
+            let ids: Vec<_> = jobs.iter().map(|job| job.lease.job.uuid()).collect();
+            let complete = "UPDATE jobs SET state = 'done', leased_until = NULL, finished_at = now()
+                            WHERE id = ANY ($1)";
+            let complete = sqlx::query(complete).bind(ids).execute(store.pool()).await.unwrap();
+            done.fetch_add(i64::try_from(complete.rows_affected()).unwrap(), Ordering::AcqRel);
+        }
+        longest
+    };
+    let workers = (0..6).map(|_| tokio::spawn(worker(stage.store.clone(), Arc::clone(&done))));
+    for longest in futures::future::join_all(workers).await {
+        // PostgreSQL looks for a deadlock after one second of waiting.
+        assert!(longest.unwrap() < Duration::from_secs(1));
+    }
+    let twice = "SELECT count(*) FROM jobs WHERE attempts <> 1 OR state <> 'done'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(twice).fetch_one(&stage.aside).await.unwrap(), 0);
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::poll;
-use paywright_domain::ports::{Queue, Store, StoreError};
+use paywright_domain::ports::{Committed, Queue, Store, StoreError};
 use paywright_postgres::{PoolOptions, Postgres, TestDb};
 use paywright_testkit::builders::{self, ChangesExt, new_id};
 use sqlx::{Executor, PgPool, postgres::PgPoolOptions};
@@ -94,24 +94,38 @@ async fn a_dropped_query_leaves_no_rows_to_the_next_borrower() {
     }
 }
 
+/// Whoever has waited long enough for a connection is told so, on the hot path and beside it.
+///
 /// Covers: fault 70.
 #[tokio::test]
 async fn an_exhausted_pool_says_so_in_time() {
+    // One connection for each of the two.
     let options =
-        PoolOptions { max: 1, acquire_timeout: Duration::from_millis(200), ..PoolOptions::default() };
+        PoolOptions { max: 2, acquire_timeout: Duration::from_millis(200), ..PoolOptions::default() };
     let stage = Stage::with(options).await;
+    let (order, payment) = stage.started().await;
     let held = stage.store.pool().acquire().await.unwrap();
+    let mut holder = stage.aside.begin().await.unwrap();
+    holder.execute("UPDATE payments SET seen_at = now()").await.unwrap();
+    let (store, step) = (stage.store.clone(), builders::Steps::step(&payment, builders::captured(&payment)));
+    let waiting = tokio::spawn(async move { store.commit(builders::changes().step(step)).await });
+    stage.until_somebody_waits().await;
     let begun = Instant::now();
     for outcome in [
         stage.store.ping().await,
+        stage.store.order_by_token("token").await.map(drop),
+        stage.store.order(order.id).await.map(drop),
         stage.store.receive(builders::inbox_event("evt_1")).await.map(drop),
         stage.store.commit(builders::changes()).await.map(drop),
     ] {
         assert!(matches!(outcome, Err(StoreError::Unavailable(_))), "{outcome:?}");
     }
-    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert!(begun.elapsed() < Duration::from_secs(3));
+    holder.rollback().await.unwrap();
     drop(held);
+    assert_eq!(waiting.await.unwrap().unwrap(), Committed::Now);
     stage.store.ping().await.unwrap();
+    stage.now(builders::changes()).await;
 }
 
 /// Covers: fault 65, fault 74, fault 75.

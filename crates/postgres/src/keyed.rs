@@ -1,0 +1,150 @@
+//! The connections of the hot path, kept between rides. A pool tests each connection when it is lent and when it comes
+//! back, which is more than most rides have to say.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use sqlx::{Executor, PgPool, Postgres, pool::PoolConnection};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+/// One that nobody has used for so long goes back to the pool, which tests it before it lends it again.
+const KEPT_IDLE: Duration = Duration::from_secs(1);
+/// One that was lent so long ago goes back, so that it may be replaced.
+const KEPT_AT_ALL: Duration = Duration::from_mins(10);
+
+/// A pool, and those of its connections that wait for the next ride.
+#[derive(Clone)]
+pub(crate) struct Keyed {
+    pool: PgPool,
+    /// One for each connection that the pool may have: who waits, waits here, and gets one that was kept.
+    turns: Arc<Semaphore>,
+    patience: Duration,
+    kept: Arc<Mutex<Vec<Kept>>>,
+}
+
+struct Kept {
+    lent: Lent,
+    since: Instant,
+}
+
+/// A connection on a ride. Dropped, it goes back to the pool.
+pub(crate) struct Lent {
+    pub(crate) connection: PoolConnection<Postgres>,
+    at: Instant,
+    /// Whether it was kept, and may have been lost meanwhile.
+    untested: bool,
+    in_transaction: bool,
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+/// A ride that ended within a transaction, by a panic for example, must not hand it on to the next.
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if self.in_transaction {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+impl Keyed {
+    pub(crate) fn of(pool: PgPool) -> Self {
+        let (most, patience) = (pool.options().get_max_connections(), pool.options().get_acquire_timeout());
+        Self { pool, turns: Arc::new(Semaphore::new(most as usize)), patience, kept: Arc::default() }
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// One inside of an open transaction. A kept one that was lost meanwhile is passed over: nothing was sent on it.
+    pub(crate) async fn begin(&self) -> Result<Lent, sqlx::Error> {
+        loop {
+            let mut lent = self.lend().await?;
+            match lent.connection.execute("BEGIN").await {
+                Ok(_) => {
+                    lent.in_transaction = true;
+                    return Ok(lent);
+                }
+                Err(_) if lent.untested => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reads rows by their keys. On a kept connection that was lost meanwhile nothing was read, so it is done again.
+    pub(crate) async fn read<K: Clone, R, F>(
+        &self,
+        keys: Vec<K>,
+        read: impl Fn(Lent, Vec<K>) -> F,
+    ) -> sqlx::Result<Vec<R>>
+    where
+        F: Future<Output = (Lent, sqlx::Result<Vec<R>>)>,
+    {
+        loop {
+            let (lent, rows) = read(self.lend().await?, keys.clone()).await;
+            match rows {
+                Ok(rows) => {
+                    self.keep(lent);
+                    return Ok(rows);
+                }
+                Err(error) if lent.untested && is_lost(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Keeps a connection for the next ride. Its transaction is over.
+    pub(crate) fn keep(&self, mut lent: Lent) {
+        lent.in_transaction = false;
+        let turn = lent.turn.take();
+        if lent.at.elapsed() < KEPT_AT_ALL && !self.pool.is_closed() {
+            self.kept().push(Kept { lent, since: Instant::now() });
+        }
+        drop(turn);
+    }
+
+    /// Closes all, after those on a ride came back.
+    pub(crate) async fn close(&self) {
+        let closed = self.pool.close();
+        self.kept().clear();
+        closed.await;
+    }
+
+    pub(crate) async fn lend(&self) -> Result<Lent, sqlx::Error> {
+        let turn = tokio::time::timeout(self.patience, Arc::clone(&self.turns).acquire_owned());
+        let turn = turn.await.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)?;
+        while let Some(Kept { mut lent, since }) = self.pop() {
+            if since.elapsed() < KEPT_IDLE {
+                lent.untested = true;
+                lent.turn = Some(turn);
+                return Ok(lent);
+            }
+        }
+        let connection = self.pool.acquire().await?;
+        Ok(Lent { connection, at: Instant::now(), untested: false, in_transaction: false, turn: Some(turn) })
+    }
+
+    fn pop(&self) -> Option<Kept> {
+        self.kept().pop()
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Vec<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the connection is of no use any more: broken, or ended by the server.
+fn is_lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(said) => {
+            matches!(said.code().as_deref(), Some("57P01" | "57P02" | "57P03" | "57P05"))
+        }
+        _ => false,
+    }
+}
