@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -35,9 +35,24 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Keys(commands::keys::Keys),
+    /// Compares our books with Stripe's now, repairs ours, and says what is open. Exit code 0: nothing; 2: some breaks; 1:
+    /// not everything could be compared.
+    Reconcile(commands::reconcile::Reconcile),
     /// What the ledger says of an order or of a day.
     #[command(subcommand)]
     Report(commands::report::Report),
+    /// What Stripe told, how far it has come, and reading it once more.
+    #[command(subcommand)]
+    Inbox(commands::inbox::Inbox),
+    /// What the worker does, and trying it again.
+    #[command(subcommand)]
+    Jobs(commands::jobs::Jobs),
+    /// Looks whether everything that payments depend on is as it has to be. Ends with 0: all is well; 1: something is to
+    /// be looked at; 2: payments are in danger.
+    Doctor(commands::doctor::Doctor),
+    /// The webhook endpoint at Stripe.
+    #[command(subcommand)]
+    Webhooks(commands::webhooks::Webhooks),
     /// Prints the API's OpenAPI 3.1 description.
     Openapi,
     /// The local Stripe alone.
@@ -45,30 +60,39 @@ enum Command {
 }
 
 impl Cli {
-    /// Runs the command to its end.
+    /// Runs the command to its end; the code says what a command found, where it looks for something.
     ///
     /// # Errors
     /// One line for the terminal, see [`one_line`].
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(self) -> anyhow::Result<ExitCode> {
         let command = self.command.unwrap_or(Command::Dev);
         if let Command::Openapi = command {
-            return commands::openapi::run();
+            return commands::openapi::run().map(|()| ExitCode::SUCCESS);
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         if let Command::Sandbox(args) = command {
-            return runtime.block_on(paywright_sandbox::cli::run(args));
+            return runtime.block_on(paywright_sandbox::cli::run(args)).map(|()| ExitCode::SUCCESS);
         }
-        let settings = Settings::load(self.config.as_deref())?;
+        let settings = Settings::load(self.config.as_deref());
+        if let Command::Doctor(doctor) = command {
+            return runtime.block_on(doctor.run(settings));
+        }
+        let settings = settings?;
         commands::log(&settings.log)?;
         match command {
-            Command::Dev => commands::dev::run(&runtime, settings),
-            Command::Serve { no_worker } => runtime.block_on(commands::serve::run(settings, !no_worker)),
-            Command::Worker => runtime.block_on(commands::serve::work(settings)),
-            Command::Migrate => runtime.block_on(commands::migrate::run(settings)),
-            Command::Keys(keys) => runtime.block_on(keys.run(settings)),
-            Command::Report(report) => runtime.block_on(report.run(settings)),
-            Command::Openapi | Command::Sandbox(_) => unreachable!("handled above"),
+            Command::Dev => commands::dev::run(&runtime, settings)?,
+            Command::Serve { no_worker } => runtime.block_on(commands::serve::run(settings, !no_worker))?,
+            Command::Worker => runtime.block_on(commands::serve::work(settings))?,
+            Command::Migrate => runtime.block_on(commands::migrate::run(settings))?,
+            Command::Keys(keys) => runtime.block_on(keys.run(settings))?,
+            Command::Reconcile(reconcile) => return runtime.block_on(reconcile.run(settings)),
+            Command::Report(report) => runtime.block_on(report.run(settings))?,
+            Command::Webhooks(webhooks) => runtime.block_on(webhooks.run(settings))?,
+            Command::Inbox(inbox) => return runtime.block_on(inbox.run(settings)),
+            Command::Jobs(jobs) => return runtime.block_on(jobs.run(settings)),
+            Command::Openapi | Command::Sandbox(_) | Command::Doctor(_) => unreachable!("handled above"),
         }
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -30,6 +30,12 @@ pub struct Settings {
     pub payments: Payments,
     /// The worker.
     pub worker: Worker,
+    /// How long what is over is kept.
+    pub retention: Retention,
+    /// Comparing our books with Stripe's.
+    pub reconciliation: Reconciliation,
+    /// Numbers for Prometheus.
+    pub metrics: Metrics,
     /// Logs.
     pub log: Log,
 }
@@ -135,10 +141,60 @@ pub struct Payments {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Worker {
-    /// Received events handled at the same time.
+    /// Received events handled at the same time; 0: none by this process.
     pub webhooks: u32,
-    /// Calls to Stripe made at the same time.
+    /// Calls to Stripe and timers handled at the same time; 0: none by this process.
     pub effects: u32,
+    /// Seconds between two checks whether Stripe calls us as we need it; 0: never.
+    pub check_endpoint_every_seconds: u64,
+}
+
+/// How long what is over is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Days that a processed event is kept with its bytes. Stripe lists an event for 30: one that came again after it was
+    /// forgotten would be a new one.
+    #[serde(deserialize_with = "at_least::<30, _>")]
+    pub events_days: u32,
+    /// Days that a completed job is kept.
+    #[serde(deserialize_with = "at_least::<1, _>")]
+    pub jobs_days: u32,
+    /// Days that the cause of a commit is kept: longer than the answer to any idempotency key, and a cause whose job is
+    /// still there stays in any case.
+    #[serde(deserialize_with = "at_least::<7, _>")]
+    pub commits_days: u32,
+}
+
+/// Numbers for Prometheus.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// The address to show them on, apart from the API's; `None`: nowhere.
+    #[serde(deserialize_with = "address_or_none")]
+    pub bind: Option<SocketAddr>,
+}
+
+/// Comparing our books with Stripe's.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reconciliation {
+    /// Whether the worker does it by itself.
+    pub enabled: bool,
+    /// Minutes from one run to the next, 1 at least.
+    #[serde(deserialize_with = "one_or_more")]
+    pub every_minutes: u32,
+    /// Seconds from one look at payments younger than an hour to the next, 1 at least.
+    #[serde(deserialize_with = "one_or_more")]
+    pub fresh_every_seconds: u32,
+    /// Minutes that a run reads again of what the run before it has read: Stripe shows some things late.
+    pub overlap_minutes: u32,
+    /// Days that the very first run looks back; Stripe keeps events for 30.
+    #[serde(deserialize_with = "one_or_more")]
+    pub look_back_days: u32,
+    /// About how often each part of a run asks Stripe; what is left over comes in the next run.
+    #[serde(deserialize_with = "one_or_more")]
+    pub asks_max: u32,
 }
 
 /// Logs.
@@ -314,6 +370,31 @@ fn mode<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Er
     text.parse().map_err(|_| serde::de::Error::custom(MODES))
 }
 
+/// An empty text is none.
+fn address_or_none<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.trim() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| serde::de::Error::custom("metrics.bind is no address")),
+    }
+}
+
+fn at_least<'de, const MIN: u32, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        number if number >= MIN => Ok(number),
+        _ => Err(serde::de::Error::custom(format!("must be {MIN} or more"))),
+    }
+}
+
+fn one_or_more<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        0 => Err(serde::de::Error::custom("must be 1 or more")),
+        number => Ok(number),
+    }
+}
+
 fn capture_method<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<CaptureMethod, D::Error> {
     let text = String::deserialize(deserializer)?;
     let wrong = "payments.capture_method must be \"automatic\" or \"manual\"";
@@ -391,6 +472,42 @@ mod tests {
             ("PAYWRIGHT__STRIPE__DEADLINE_SECONDS", "30"),
         ]);
         assert_eq!(settings.unwrap().stripe.call_longest(), Duration::from_secs(37));
+    }
+
+    #[test]
+    fn metrics_are_shown_on_this_machine_alone_or_nowhere() {
+        let usual = Settings::defaults().metrics.bind.unwrap();
+        assert!(usual.ip().is_loopback() && usual.port() == 9464);
+        assert_eq!(load(&[("PAYWRIGHT__METRICS__BIND", "")]).unwrap().metrics.bind, None);
+        let error = load(&[("PAYWRIGHT__METRICS__BIND", "9464")]).unwrap_err().to_string();
+        assert!(error.contains("metrics.bind"), "{error}");
+    }
+
+    /// Covers: W-14.
+    #[test]
+    fn no_event_is_forgotten_while_stripe_may_tell_of_it_again() {
+        let usual = Settings::defaults().retention;
+        assert_eq!((usual.events_days, usual.jobs_days, usual.commits_days), (90, 7, 30));
+        for (name, least) in [("EVENTS_DAYS", 30), ("JOBS_DAYS", 1), ("COMMITS_DAYS", 7)] {
+            let name = format!("PAYWRIGHT__RETENTION__{name}");
+            assert!(load(&[(&name, &least.to_string())]).is_ok());
+            let error = load(&[(&name, &(least - 1).to_string())]).unwrap_err().to_string();
+            assert!(error.contains(&format!("must be {least} or more")), "{error}");
+        }
+    }
+
+    #[test]
+    fn how_often_books_are_compared_is_chosen_and_never_is_no_choice() {
+        let usual = Settings::defaults().reconciliation;
+        assert_eq!((usual.enabled, usual.every_minutes, usual.fresh_every_seconds), (true, 5, 60));
+        assert_eq!((usual.overlap_minutes, usual.look_back_days, usual.asks_max), (10, 3, 1000));
+        let off = load(&[("PAYWRIGHT__RECONCILIATION__ENABLED", "false")]).unwrap();
+        assert!(!off.reconciliation.enabled);
+        for name in ["EVERY_MINUTES", "FRESH_EVERY_SECONDS", "LOOK_BACK_DAYS", "ASKS_MAX"] {
+            let error =
+                load(&[(&format!("PAYWRIGHT__RECONCILIATION__{name}"), "0")]).unwrap_err().to_string();
+            assert!(error.contains("must be 1 or more"), "{error}");
+        }
     }
 
     #[test]

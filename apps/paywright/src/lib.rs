@@ -6,7 +6,12 @@
 pub mod cli;
 mod commands;
 pub mod config;
+pub mod doctor;
 pub mod http;
+mod masked;
+pub mod metrics;
+pub mod reconcile;
+mod replay;
 pub mod report;
 pub mod system;
 pub mod wiring;

@@ -7,7 +7,7 @@ use paywright_app::cli::{Cli, one_line};
 
 fn main() -> ExitCode {
     match Cli::parse().run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("paywright: {}", one_line(&error));
             ExitCode::FAILURE

@@ -144,8 +144,8 @@ pub fn csv(lines: &[Booked], with_columns: bool) -> Result<Vec<u8>, csv::Error> 
         let cells = [
             rfc3339(line.at),
             line.movement.to_string(),
-            line.order.to_string(),
-            line.payment.to_string(),
+            line.order.map(|id| id.to_string()).unwrap_or_default(),
+            line.payment.map(|id| id.to_string()).unwrap_or_default(),
             entry.debit.to_string(),
             entry.credit.to_string(),
             entry.amount.minor().to_string(),
@@ -181,8 +181,8 @@ mod tests {
             id,
             key: key.to_owned(),
             movement: Movement::Capture,
-            order: OrderId::from_uuid(uuid::Uuid::nil()),
-            payment: PaymentId::from_uuid(uuid::Uuid::nil()),
+            order: Some(OrderId::from_uuid(uuid::Uuid::nil())),
+            payment: Some(PaymentId::from_uuid(uuid::Uuid::nil())),
             transaction: TransactionId::try_from("txn_1".to_owned()).ok(),
             at: datetime!(2026-11-21 12:00 UTC),
             entry: LedgerEntry { debit, credit, amount: Money::from_minor(minor, currency).unwrap() },
@@ -210,6 +210,16 @@ mod tests {
         assert_eq!((clearing.debit, clearing.credit), (1999, 1999));
         assert_eq!(difference(usd), 0);
         assert_ne!(difference(&usd[1..]), 0);
+    }
+
+    /// Covers: S-6.
+    #[test]
+    fn a_payout_is_a_line_of_no_order() {
+        let mut payout = line(1, "payout:po_1", Account::Bank, Account::GatewayBalance, 3852, "usd");
+        (payout.movement, payout.order, payout.payment, payout.transaction) =
+            (Movement::Payout, None, None, None);
+        let text = String::from_utf8(csv(&[payout], false).unwrap()).unwrap();
+        assert_eq!(text, "2026-11-21T12:00:00Z,payout,,,bank,gateway_balance,3852,usd,,payout:po_1\n");
     }
 
     #[test]

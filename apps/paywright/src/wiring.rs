@@ -3,18 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use paywright_domain::{
-    ports::{Clock, Gateway, Queue, Store},
+    ports::{Archive, Clock, Gateway, Queue, Store},
     usecase::{
-        AdvanceOrder, AnswerDispute, CancelOrder, PerformCall, PlaceOrder, Policy, Ports, RecordEvent,
-        RequestRefund, SettleHold, StartPayment, SyncPayment, WatchOrder,
+        AdvanceOrder, AnswerDispute, CancelOrder, Pace, PerformCall, PlaceOrder, Policy, Ports, Reconcile,
+        RecordEvent, RequestRefund, SettleHold, StartPayment, SyncPayment, WatchOrder,
     },
 };
-use paywright_postgres::{ApiKeys, IdempotencyKeys, PoolOptions, Postgres};
+use paywright_postgres::{ApiKeys, IdempotencyKeys, Operations, PoolOptions, Postgres};
+use paywright_stripe::Stripe;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    config::{Settings, Stripe},
+    config::{self, Settings},
     http::turns::Turns,
+    metrics::{archive::MeasuredArchive, gateway::Measured},
     system::{OsEntropy, SystemClock},
 };
 
@@ -39,6 +41,8 @@ pub struct App {
     pub api_keys: ApiKeys,
     /// Idempotency keys.
     pub idempotency_keys: IdempotencyKeys,
+    /// The inbox and the jobs, for operators.
+    pub operations: Operations,
     /// Places orders.
     pub place_order: PlaceOrder,
     /// Starts payments.
@@ -63,6 +67,10 @@ pub struct App {
     pub record_event: RecordEvent,
     /// Calls Stripe.
     pub perform_call: PerformCall,
+    /// Compares our books with Stripe's.
+    pub reconcile: Reconcile,
+    /// Stripe itself: its clock, and where it sends events.
+    pub stripe: Arc<Stripe>,
 }
 
 impl App {
@@ -74,8 +82,9 @@ impl App {
         let credentials = settings.credentials();
         let webhook_secrets = credentials.webhook_secrets()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let stripe = paywright_stripe::Stripe::new(stripe_settings(&settings)?, Arc::clone(&clock))?;
-        let gateway: Arc<dyn Gateway> = Arc::new(stripe);
+        let stripe = Arc::new(stripe(&settings)?);
+        let archive: Arc<dyn Archive> = Arc::new(MeasuredArchive(stripe.clone()));
+        let gateway: Arc<dyn Gateway> = Arc::new(Measured(stripe.clone()));
         let (shared, queue): (Arc<dyn Store>, Arc<dyn Queue>) =
             (Arc::new(store.clone()), Arc::new(store.clone()));
         let ports = Ports { store: shared, queue, gateway, clock, entropy: Arc::new(OsEntropy) };
@@ -92,6 +101,7 @@ impl App {
             webhook_secrets,
             api_keys: ApiKeys::new(&store),
             idempotency_keys: IdempotencyKeys::new(&store),
+            operations: Operations::new(&store),
             place_order: PlaceOrder::new(ports.clone(), policy.clone()),
             start_payment: StartPayment::new(ports.clone(), policy.clone()),
             settle_hold: SettleHold::new(ports.clone(), policy.clone()),
@@ -103,7 +113,15 @@ impl App {
             advance_order: AdvanceOrder::new(ports.clone(), policy.clone()),
             watch_order: WatchOrder::new(ports.clone(), policy.clone()),
             record_event: RecordEvent::new(ports.clone()),
-            perform_call: PerformCall::new(ports.clone(), policy),
+            perform_call: PerformCall::new(ports.clone(), policy.clone()),
+            reconcile: Reconcile::new(
+                ports.clone(),
+                policy,
+                pace(&settings),
+                archive,
+                Arc::new(store.clone()),
+            ),
+            stripe,
             ports,
             store,
             settings,
@@ -121,13 +139,21 @@ pub async fn connect(settings: &Settings) -> anyhow::Result<Postgres> {
     Ok(store)
 }
 
+/// The configured Stripe. Nothing is sent yet.
+///
+/// # Errors
+/// One line about a missing or wrong credential or address.
+pub fn stripe(settings: &Settings) -> anyhow::Result<Stripe> {
+    Ok(Stripe::new(stripe_settings(settings)?, Arc::new(SystemClock))?)
+}
+
 fn stripe_settings(settings: &Settings) -> anyhow::Result<paywright_stripe::Settings> {
     let key = settings.credentials().secret_key(settings.mode)?.clone();
     let mut stripe = paywright_stripe::Settings::new(key, settings.mode);
     if let Some(base) = &settings.stripe.api_base {
         stripe.api_base.clone_from(base);
     }
-    let Stripe { operations_per_second, operations_per_second_per_endpoint, .. } = settings.stripe;
+    let config::Stripe { operations_per_second, operations_per_second_per_endpoint, .. } = settings.stripe;
     stripe.operations_per_second = operations_per_second;
     stripe.operations_per_second_per_endpoint = operations_per_second_per_endpoint;
     stripe.deadline = Duration::from_secs(settings.stripe.deadline_seconds);
@@ -135,6 +161,14 @@ fn stripe_settings(settings: &Settings) -> anyhow::Result<paywright_stripe::Sett
     stripe.outage_pause = Duration::from_secs(settings.stripe.outage_pause_seconds);
     stripe.refusal_pause = Duration::from_secs(settings.stripe.refusal_pause_seconds);
     Ok(stripe)
+}
+
+fn pace(settings: &Settings) -> Pace {
+    Pace {
+        look_back: time::Duration::days(i64::from(settings.reconciliation.look_back_days)),
+        overlap: time::Duration::minutes(i64::from(settings.reconciliation.overlap_minutes)),
+        asks_max: settings.reconciliation.asks_max,
+    }
 }
 
 /// Stripe's hosted page, and the sandbox's if there is one.

@@ -1,6 +1,9 @@
 //! `dev`: the main job on one machine, with no account and no configuration.
 
-use std::{net::TcpListener, sync::Arc};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use paywright_domain::{
@@ -17,6 +20,7 @@ use super::serve;
 use crate::{
     config::{Credentials, Settings},
     http::present::checkout_url,
+    metrics,
     system::{OsEntropy, SystemClock},
     wiring::{self, App},
 };
@@ -80,7 +84,8 @@ async fn over(
     };
     complete(&mut settings.stripe.test);
     let app = Arc::new(App::new(settings, store.clone(), public_url)?);
-    let banner = banner(&app, &demo_order(&app).await?, sandbox.as_ref());
+    let metrics = metrics::start(&app, stop.clone())?;
+    let banner = banner(&app, &demo_order(&app).await?, sandbox.as_ref(), metrics);
     // Requests wait in the listener's queue until the server takes them, so what is printed is ready.
     println!("{banner}");
     serve::serve(app, listener, true, stop).await?;
@@ -175,11 +180,15 @@ async fn demo_order(app: &App) -> anyhow::Result<Order> {
     Ok(app.place_order.run(app.ports.new_id(), Actor::System, new).await?)
 }
 
-fn banner(app: &App, demo: &Order, sandbox: Option<&Sandbox>) -> String {
+fn banner(app: &App, demo: &Order, sandbox: Option<&Sandbox>, metrics: Option<SocketAddr>) -> String {
     let (url, api_base) = (&app.public_url, app.settings.stripe.api_base.as_deref());
     let stripe = match sandbox {
         Some(sandbox) => format!("Stripe sandbox   {}", sandbox.url()),
         None => format!("Stripe           {}", api_base.unwrap_or(paywright_stripe::Settings::API_BASE)),
+    };
+    let metrics = match metrics {
+        Some(address) => format!("http://{address}/metrics"),
+        None => "off".to_owned(),
     };
     format!(
         "\nPaywright is ready (test mode, Ctrl-C stops it)\n\n  \
@@ -187,6 +196,7 @@ fn banner(app: &App, demo: &Order, sandbox: Option<&Sandbox>) -> String {
          API              {url}/v1\n  \
          Webhooks         {url}/webhooks/stripe\n  \
          {stripe}\n  \
+         Metrics          {metrics}\n  \
          API key          {DEV_KEY}\n\n  \
          WARNING: {DEV_KEY} is known to everybody and works in `dev` only.\n",
         checkout_url(demo, url)

@@ -1,11 +1,17 @@
 //! What the command line does, one command a file.
 
 pub(crate) mod dev;
+pub(crate) mod doctor;
+pub(crate) mod inbox;
+pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod openapi;
+mod operating;
+pub(crate) mod reconcile;
 pub(crate) mod report;
 pub(crate) mod serve;
+pub(crate) mod webhooks;
 
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;

@@ -131,7 +131,7 @@ fn amount(minor: i64, currency: Currency) -> String {
 }
 
 /// Columns under one another; those in `right` end, rather than begin, at the same place.
-fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]], right: &[usize]) -> String {
+pub(super) fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]], right: &[usize]) -> String {
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();

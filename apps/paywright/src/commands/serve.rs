@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Settings,
     http::server,
+    metrics,
     wiring::{self, App},
     worker,
 };
@@ -25,6 +26,7 @@ pub(crate) async fn run(settings: Settings, with_worker: bool) -> anyhow::Result
     let store = prepared(&settings).await?;
     let public_url = public_url(&settings, listener.local_addr()?);
     let app = Arc::new(App::new(settings, store.clone(), public_url)?);
+    metrics::start(&app, stop.clone())?;
     tracing::info!(address = %listener.local_addr()?, mode = %app.settings.mode, "serving");
     serve(app, listener, with_worker, stop).await?;
     store.close().await;
@@ -37,6 +39,7 @@ pub(crate) async fn work(settings: Settings) -> anyhow::Result<()> {
     let store = prepared(&settings).await?;
     let public_url = settings.http.public_url.clone().unwrap_or_default();
     let app = Arc::new(App::new(settings, store.clone(), public_url)?);
+    metrics::start(&app, stop.clone())?;
     tracing::info!(mode = %app.settings.mode, "working");
     worker::run(app, stop).await;
     store.close().await;
@@ -105,10 +108,15 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
 }
 
 /// Checks what can be checked without the database first, then the database and its schema.
-async fn prepared(settings: &Settings) -> anyhow::Result<Postgres> {
+pub(crate) async fn prepared(settings: &Settings) -> anyhow::Result<Postgres> {
     let credentials = settings.credentials();
     credentials.secret_key(settings.mode)?;
     credentials.webhook_secrets()?;
+    database(settings).await
+}
+
+/// The database, with all that it must have.
+pub(crate) async fn database(settings: &Settings) -> anyhow::Result<Postgres> {
     let store = wiring::connect(settings).await.context("cannot reach the database (DATABASE_URL)")?;
     let pending = store.pending_migrations().await?;
     anyhow::ensure!(pending == 0, "the database lacks {pending} migrations; run `paywright migrate` first");

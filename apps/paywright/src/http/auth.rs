@@ -2,12 +2,13 @@
 
 use actix_web::{HttpRequest, http::StatusCode, http::header};
 use paywright_domain::{Actor, ApiKeyId};
+use paywright_postgres::ApiKey;
 
 use super::problem::Problem;
 use crate::wiring::App;
 
 /// Every scope that a key may have, and what it is for.
-pub const SCOPES: [(&str, &str); 13] = [
+pub const SCOPES: [(&str, &str); 18] = [
     ("products:read", "see the catalogue"),
     ("products:write", "change the catalogue"),
     ("orders:read", "see orders, payments and timelines"),
@@ -20,6 +21,11 @@ pub const SCOPES: [(&str, &str); 13] = [
     ("breaks:read", "see what no rule explains"),
     ("breaks:write", "say why it is explained after all"),
     ("reports:read", "see where the money went"),
+    ("inbox:read", "see what Stripe told, and the jobs"),
+    ("inbox:write", "read events once more, and try jobs again"),
+    ("inbox:bodies", "see events to the letter, with what they tell of customers"),
+    ("reconciliation:read", "see what comparing with Stripe came to"),
+    ("reconciliation:write", "compare with Stripe now"),
     (EVERYTHING, "everything"),
 ];
 
@@ -31,12 +37,18 @@ pub const EVERYTHING: &str = "*";
 pub struct Caller {
     /// Which key.
     pub key: ApiKeyId,
+    granted: ApiKey,
 }
 
 impl Caller {
     /// As the audit trail names it.
     pub fn actor(&self) -> Actor {
         Actor::ApiKey(self.key)
+    }
+
+    /// Whether its key may also do what `scope` names.
+    pub fn may(&self, scope: &str) -> bool {
+        self.granted.may(scope)
     }
 }
 
@@ -67,7 +79,7 @@ pub async fn caller(app: &App, request: &HttpRequest, scope: &str) -> Result<Cal
         let problem = Problem::new(StatusCode::FORBIDDEN, "missing_scope", "The key may not do this");
         return Err(problem.detail(format!("this needs the scope {scope}")));
     }
-    Ok(Caller { key: key.id })
+    Ok(Caller { key: key.id, granted: key })
 }
 
 fn unauthorized(detail: &str) -> Problem {

@@ -2,11 +2,16 @@
 
 mod breaks;
 mod dispute;
+mod inbox;
+mod job;
 mod order;
 mod payment;
+mod payout;
 mod product;
+mod reconciliation;
 mod refund;
 mod report;
+mod statement;
 mod timeline;
 
 use paywright_domain::Mode;
@@ -18,11 +23,16 @@ use super::openapi::words;
 
 pub use breaks::*;
 pub use dispute::*;
+pub use inbox::*;
+pub use job::*;
 pub use order::*;
 pub use payment::*;
+pub use payout::*;
 pub use product::*;
+pub use reconciliation::*;
 pub use refund::*;
 pub use report::*;
+pub use statement::*;
 pub use timeline::*;
 
 /// A list, as every list route answers.

@@ -15,7 +15,7 @@ use futures::FutureExt as _;
 use tracing_actix_web::{RequestId, TracingLogger};
 
 use super::{problem::Problem, routes};
-use crate::wiring::App;
+use crate::{metrics, wiring::App};
 
 /// How long a client may take to send a request's head.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
@@ -34,6 +34,7 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
             .app_data(data.clone())
             .wrap(from_fn(finish))
             .wrap(TracingLogger::<Span>::new())
+            .wrap(from_fn(metrics::http::measure))
             // Outermost, so that no answer is without them.
             .wrap(
                 DefaultHeaders::new()

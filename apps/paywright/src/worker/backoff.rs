@@ -12,8 +12,7 @@ const EVENT_ATTEMPTS_MAX: u32 = 30;
 /// How long to wait after the `attempts`-th failure; `None` when it was the last one. `jitter`, 0 to 999, spreads it
 /// between 80 and 120 percent, so that jobs which failed together do not come back together.
 pub(super) fn delay(task: &Task, attempts: u32, jitter: u32) -> Option<Duration> {
-    // A call or a timer that is given up would leave money unexplained: it is tried every hour, whatever it takes.
-    if matches!(task, Task::ReadEvent(_)) && attempts >= EVENT_ATTEMPTS_MAX {
+    if attempts_max(task).is_some_and(|max| attempts >= max) {
         return None;
     }
     let step = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX).min(SECONDS.len() - 1);
@@ -23,6 +22,19 @@ pub(super) fn delay(task: &Task, attempts: u32, jitter: u32) -> Option<Duration>
     };
     let millis = SECONDS[step].min(longest) * 1000;
     Some(Duration::milliseconds(millis * (800 + i64::from(jitter) * 400 / 999) / 1000))
+}
+
+/// Whether a job was claimed once more than it is tried: nobody lived to say how its last attempt ended.
+pub(super) fn is_spent(task: &Task, attempts: u32) -> bool {
+    attempts_max(task).is_some_and(|max| attempts > max)
+}
+
+/// A call or a timer that is given up would leave money unexplained: it is tried every hour, whatever it takes.
+fn attempts_max(task: &Task) -> Option<u32> {
+    match task {
+        Task::ReadEvent(_) => Some(EVENT_ATTEMPTS_MAX),
+        Task::PerformCall(_) | Task::WatchOrder(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -36,6 +48,7 @@ mod tests {
         let waits: Vec<_> = (1..EVENT_ATTEMPTS_MAX).map(|n| delay(&task, n, 500).unwrap()).collect();
         assert!(waits.is_sorted());
         assert_eq!(delay(&task, EVENT_ATTEMPTS_MAX, 500), None);
+        assert!(!is_spent(&task, EVENT_ATTEMPTS_MAX) && is_spent(&task, EVENT_ATTEMPTS_MAX + 1));
         let total: Duration = waits.iter().copied().sum();
         assert!(total > Duration::days(2) && total < Duration::days(4), "{total}");
     }
@@ -51,6 +64,6 @@ mod tests {
     #[test]
     fn a_call_is_never_given_up() {
         let task = Task::PerformCall(JobId::from_uuid(uuid::Uuid::nil()));
-        assert_eq!(delay(&task, 10_000, 500), Some(Duration::HOUR));
+        assert_eq!((delay(&task, 10_000, 500), is_spent(&task, 10_000)), (Some(Duration::HOUR), false));
     }
 }

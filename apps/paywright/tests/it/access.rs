@@ -50,6 +50,13 @@ fn routes() -> Vec<(&'static str, String, &'static str)> {
     }
     routes.push(("GET", "/v1/breaks".to_owned(), "breaks:read"));
     routes.push(("POST", "/v1/breaks/brk_00000000000000000000000000/resolve".to_owned(), "breaks:write"));
+    routes.push(("GET", "/v1/inbox".to_owned(), "inbox:read"));
+    routes.push(("GET", "/v1/inbox/evt_nobody".to_owned(), "inbox:read"));
+    routes.push(("POST", "/v1/inbox/evt_nobody/replay".to_owned(), "inbox:write"));
+    routes.push(("POST", "/v1/inbox/replay".to_owned(), "inbox:write"));
+    routes.push(("GET", "/v1/jobs".to_owned(), "inbox:read"));
+    routes.push(("GET", "/v1/jobs/job_00000000000000000000000000".to_owned(), "inbox:read"));
+    routes.push(("POST", "/v1/jobs/job_00000000000000000000000000/retry".to_owned(), "inbox:write"));
     routes.push(("GET", format!("/v1/reports/orders/{NOBODYS}"), "reports:read"));
     routes.push(("GET", "/v1/reports/days/2026-11-21".to_owned(), "reports:read"));
     routes

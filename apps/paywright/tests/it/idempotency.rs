@@ -1,6 +1,6 @@
 //! `Idempotency-Key`: one request, one execution, one answer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use paywright_domain::Mode;
@@ -170,9 +170,17 @@ async fn after_three_days_an_answer_is_forgotten_and_not_before() {
     let aged = async |hours: &str| {
         let sql = "UPDATE idempotency_keys SET created_at = now() - $1::int * interval '1 hour'";
         app.by_hand(sql, hours).await;
-        // A program that begins tidies up.
+        // One of all programs tidies up, once an hour: a program that begins, if it is due.
+        let due = "UPDATE schedules SET due_at = now(), last_finished_at = NULL WHERE name = $1";
+        app.by_hand(due, "housekeeping").await;
         let other = TestApp::over(&app).await;
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let done =
+            "SELECT count(*) FROM schedules WHERE name = 'housekeeping' AND last_finished_at IS NOT NULL";
+        let begun = Instant::now();
+        while app.count(done).await == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "nobody tidies up");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         other.stop().await;
     };
     aged("71").await;

@@ -88,6 +88,8 @@ impl TestApp {
         settings.stripe.test.publishable_key = Some("pk_test_integration".to_owned());
         settings.stripe.test.webhook_secret = Some(WEBHOOK_SECRET.to_owned().into());
         settings.http.drain_seconds = 5;
+        // Who compares does so when the test says.
+        settings.reconciliation.enabled = false;
         change(&mut settings);
         Self::serve(settings, listener, Arc::new(db), sandbox).await
     }

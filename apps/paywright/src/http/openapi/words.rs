@@ -35,6 +35,8 @@ word!(PaymentId, "A payment's id.", |it| id(it, "pay"));
 word!(RefundId, "A refund's id.", |it| id(it, "ref"));
 word!(DisputeId, "A dispute's id.", |it| id(it, "dis"));
 word!(BreakId, "A break's id.", |it| id(it, "brk"));
+word!(RunId, "The id of a run of reconciliation.", |it| id(it, "run"));
+word!(JobId, "A job's id.", |it| id(it, "job"));
 word!(ProductId, "A product's id.", |it| id(it, "prod"));
 word!(CustomerId, "A customer's id.", |it| id(it, "cus"));
 word!(Mode, "Test or live.", |it| it
@@ -71,6 +73,14 @@ word!(CancelFor, "Why to cancel an order.", |it| it
             .map(|reason| reason.to_string())
     ))
     .default(Some(CancelReason::default().to_string().into())));
+word!(EventState, "How far a received event has come. More states may follow.", |it| it
+    .enum_values(Some(paywright_postgres::EventState::iter().map(|state| state.to_string()))));
+word!(JobState, "How far a job has come. More states may follow.", |it| it
+    .enum_values(Some(paywright_postgres::JobState::iter().map(|state| state.to_string()))));
+word!(JobKind, "What a job does. More may follow.", |it| it
+    .enum_values(Some(paywright_postgres::JobKind::iter().map(|kind| kind.to_string()))));
+word!(Queue, "Where a job waits. More may follow.", |it| it
+    .enum_values(Some(paywright_domain::ports::QueueName::iter().map(|queue| queue.to_string()))));
 word!(Currency, "A currency that Stripe takes: three lower-case letters of ISO 4217.", |it| it
     .pattern(Some("^[a-z]{3}$"))
     .examples(["usd"]));
@@ -127,4 +137,20 @@ macro_rules! kinds {
     };
 }
 
-kinds!(list, order, payment, product, refund, dispute, order_report, day_report);
+kinds!(
+    list,
+    order,
+    payment,
+    product,
+    refund,
+    dispute,
+    order_report,
+    day_report,
+    reconciliation_run,
+    statement,
+    payout,
+    inbox_event,
+    job,
+    replay,
+    bulk_replay
+);

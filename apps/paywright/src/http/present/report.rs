@@ -133,7 +133,8 @@ impl LedgerEntryJson {
         Self {
             date: rfc3339(line.at),
             movement: line.movement.to_string(),
-            payment: line.payment.to_string(),
+            // The lines of an order all have one.
+            payment: line.payment.map(|id| id.to_string()).unwrap_or_default(),
             debit: line.entry.debit.to_string(),
             credit: line.entry.credit.to_string(),
             amount: line.entry.amount.minor(),

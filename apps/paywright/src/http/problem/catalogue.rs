@@ -1,5 +1,5 @@
 /// Every code that a route of the API answers with its status, and what it means to a client.
-pub const CATALOGUE: [(u16, &str, &str); 26] = [
+pub const CATALOGUE: [(u16, &str, &str); 32] = [
     (400, "malformed_json", "The body is not JSON."),
     (400, "unreadable_body", "The body broke off."),
     (400, "malformed_idempotency_key", "The key is empty, too long, or not visible ASCII."),
@@ -37,6 +37,16 @@ pub const CATALOGUE: [(u16, &str, &str); 26] = [
         "payment_not_captured",
         "Nothing was taken, so nothing can be given back: void the payment, or cancel the order.",
     ),
+    (
+        409,
+        "reconciliation_under_way",
+        "A comparison with Stripe is running; see how far it is, or try again.",
+    ),
+    (409, "event_ignored", "The event was not for us: it is kept, and never read."),
+    (409, "event_busy", "The event, or another one about the same payment, is being read; try again."),
+    (409, "job_running", "Somebody is at the job; try again."),
+    (409, "job_done", "The job is done."),
+    (409, "job_replaced", "A later job does the same: the order's newer timer, the event's newer replay."),
     (409, "idempotency_key_in_use", "The first request with this key still runs; try again."),
     (
         412,

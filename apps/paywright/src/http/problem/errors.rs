@@ -5,8 +5,8 @@ use paywright_domain::{
     IllegalTransition, InvalidInput,
     ports::{GatewayError, StoreError},
     usecase::{
-        AdvanceOrderError, AnswerDisputeError, CancelOrderError, ErrorKind, PlaceOrderError, Rejection,
-        RequestRefundError, SettleHoldError, StartPaymentError, SyncPaymentError,
+        AdvanceOrderError, AnswerDisputeError, CancelOrderError, ErrorKind, PlaceOrderError, ReconcileError,
+        Rejection, RequestRefundError, SettleHoldError, StartPaymentError, SyncPaymentError,
     },
 };
 
@@ -160,6 +160,15 @@ impl From<RequestRefundError> for Problem {
                 let title = "Stripe refused the refund";
                 Self::new(StatusCode::PAYMENT_REQUIRED, "refund_refused", title).rejected(&rejection)
             }
+            other => Self::of_kind(other.kind(), &other),
+        }
+    }
+}
+
+impl From<ReconcileError> for Problem {
+    fn from(error: ReconcileError) -> Self {
+        match error {
+            ReconcileError::Store(error) => Self::store(&error),
             other => Self::of_kind(other.kind(), &other),
         }
     }

@@ -4,11 +4,14 @@ mod breaks;
 mod checkout;
 mod disputes;
 mod health;
+mod inbox;
+mod jobs;
 mod order_commands;
 mod order_payments;
 mod orders;
 mod payments;
 mod products;
+mod reconciliation;
 mod refunds;
 mod reports;
 mod standing;
@@ -57,8 +60,21 @@ use crate::http::{body::BodyMax, openapi, problem};
         disputes::accept,
         breaks::list,
         breaks::resolve,
+        reconciliation::start,
+        reconciliation::list,
+        reconciliation::show,
+        reconciliation::statement,
+        reconciliation::payouts,
+        reconciliation::payout,
         reports::order,
         reports::day,
+        inbox::list,
+        inbox::show,
+        inbox::replay_one,
+        inbox::replay_many,
+        jobs::list,
+        jobs::show,
+        jobs::retry,
         webhook::receive,
         health::alive,
         health::ready,
@@ -71,6 +87,7 @@ use crate::http::{body::BodyMax, openapi, problem};
         (name = "refunds", description = "How money goes back."),
         (name = "disputes", description = "When a customer asks their bank for the money back."),
         (name = "books", description = "Where every cent went, and what no rule explains."),
+        (name = "inbox", description = "What was heard, what waits to be done, and how to start it again."),
         (name = "webhooks", description = "What Stripe tells us."),
         (name = "operations", description = "For browsers and monitors."),
     ),
@@ -124,6 +141,22 @@ pub fn configure(config: &mut ServiceConfig) {
                 .service(post("/disputes/{id}/accept", disputes::accept))
                 .service(get("/breaks", breaks::list))
                 .service(post("/breaks/{id}/resolve", breaks::resolve))
+                .service(
+                    web::resource("/reconciliation/runs")
+                        .route(web::post().to(reconciliation::start))
+                        .route(web::get().to(reconciliation::list)),
+                )
+                .service(get("/reconciliation/runs/{id}", reconciliation::show))
+                .service(get("/reconciliation/statement", reconciliation::statement))
+                .service(get("/payouts", reconciliation::payouts))
+                .service(get("/payouts/{id}", reconciliation::payout))
+                .service(get("/inbox", inbox::list))
+                .service(post("/inbox/replay", inbox::replay_many))
+                .service(get("/inbox/{id}", inbox::show))
+                .service(post("/inbox/{id}/replay", inbox::replay_one))
+                .service(get("/jobs", jobs::list))
+                .service(get("/jobs/{id}", jobs::show))
+                .service(post("/jobs/{id}/retry", jobs::retry))
                 .service(get("/reports/orders/{id}", reports::order))
                 .service(get("/reports/days/{day}", reports::day)),
         )

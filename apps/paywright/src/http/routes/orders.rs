@@ -181,7 +181,7 @@ impl Filter {
     }
 }
 
-fn moment(field: &str, text: &str) -> Result<OffsetDateTime, Problem> {
+pub(super) fn moment(field: &str, text: &str) -> Result<OffsetDateTime, Problem> {
     // At the end of the calendar an offset may lead out of it.
     let moment =
         OffsetDateTime::parse(text, &Rfc3339).ok().and_then(|at| at.checked_to_offset(UtcOffset::UTC));

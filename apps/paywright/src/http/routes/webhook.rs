@@ -1,9 +1,11 @@
 //! Stripe's events: verify, look shallowly, store durably, answer. No business logic, no call to Stripe.
 
+use std::{sync::Arc, time::Instant};
+
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use paywright_domain::{
     Mode,
-    ports::{InboxEvent, Received},
+    ports::{InboxEvent, Received, StoreError},
 };
 use paywright_stripe::{SignatureError, TOLERANCE, envelope, unreadable, verify};
 use serde::Serialize;
@@ -11,6 +13,7 @@ use utoipa::ToSchema;
 
 use crate::{
     http::{body::Body, problem::Problem},
+    metrics::record,
     wiring::App,
 };
 
@@ -47,38 +50,119 @@ pub(super) async fn receive(
     request: HttpRequest,
     bytes: Body,
 ) -> Result<HttpResponse, Problem> {
+    let begun = Instant::now();
     let header = request.headers().get("stripe-signature").and_then(|value| value.to_str().ok());
-    let now = app.ports.clock.now();
-    verify(header, &bytes, &app.webhook_secrets, now, TOLERANCE).map_err(refuse)?;
-    let event = match envelope(&bytes) {
-        Ok(event) => sorted(event, app.settings.mode),
-        // It is signed, so it is Stripe's: kept, and shown as dead, rather than lost.
+    let delivery = take(app.into_inner(), header, &bytes).await;
+    let (outcome, reason) = delivery.labels();
+    record::delivery(outcome, reason, begun);
+    delivery.answer()
+}
+
+/// What became of a delivery; each is counted.
+enum Delivery {
+    /// It is stored, and will be read.
+    Stored,
+    /// It was stored before.
+    Known,
+    /// It is stored, and not for us to read.
+    Ignored(Foreign),
+    /// It is signed, so it is Stripe's: stored, and shown as dead, rather than lost.
+    Unreadable,
+    /// It is not Stripe's, or not of now. Nothing was stored.
+    Refused(SignatureError),
+    /// The database did not take it; Stripe sends it again.
+    NotStored(StoreError),
+    /// A bug; Stripe sends it again.
+    Broken(Problem),
+}
+
+/// Why an event is not for us.
+#[derive(Debug, Clone, Copy)]
+enum Foreign {
+    /// Play money on a server of real money, or the reverse.
+    OtherMode,
+    /// Of an account that is connected to ours.
+    ConnectedAccount,
+}
+
+async fn take(app: Arc<App>, header: Option<&str>, bytes: &[u8]) -> Delivery {
+    let (now, mode) = (app.ports.clock.now(), app.settings.mode);
+    if let Err(error) = verify(header, bytes, &app.webhook_secrets, now, TOLERANCE) {
+        tracing::warn!(%error, "refused an event");
+        return Delivery::Refused(error);
+    }
+    let (mut event, meant) = match envelope(bytes) {
+        Ok(event) => {
+            let foreign = foreign(&event, mode);
+            (event, foreign.map_or(Delivery::Stored, Delivery::Ignored))
+        }
         Err(error) => {
             tracing::error!(%error, "stored a signed event that cannot be read");
-            unreadable(&bytes, app.settings.mode, now)
+            (unreadable(bytes, mode, now), Delivery::Unreadable)
         }
     };
+    if let Delivery::Ignored(why) = &meant {
+        event.ignored = Some(why.words(&event, mode));
+    }
     let (id, kind) = (event.id.clone(), event.kind.clone());
-    let app = app.into_inner();
     // Runs to its end even if the sender hangs up.
     let received = actix_web::rt::spawn(async move { app.ports.queue.receive(event).await }).await;
-    let received = received.map_err(|error| Problem::bug(&error))??;
-    tracing::info!(event.id = id, event.kind = kind, new = received == Received::New, "event received");
-    Ok(HttpResponse::Ok().json(ReceivedJson { received: true }))
+    let new = match received {
+        Ok(Ok(received)) => received == Received::New,
+        Ok(Err(error)) => return Delivery::NotStored(error),
+        Err(error) => return Delivery::Broken(Problem::bug(&error)),
+    };
+    tracing::info!(event.id = id, event.kind = kind, new, "event received");
+    if new { meant } else { Delivery::Known }
+}
+
+impl Delivery {
+    /// What became of it, and why, for those who count.
+    fn labels(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Stored => ("stored", ""),
+            Self::Known => ("known", ""),
+            Self::Ignored(Foreign::OtherMode) => ("ignored", "other_mode"),
+            Self::Ignored(Foreign::ConnectedAccount) => ("ignored", "connected_account"),
+            Self::Unreadable => ("unreadable", ""),
+            Self::Refused(error) => ("refused", record::refusal(*error)),
+            Self::NotStored(_) => ("unavailable", ""),
+            Self::Broken(_) => ("failed", ""),
+        }
+    }
+
+    fn answer(self) -> Result<HttpResponse, Problem> {
+        match self {
+            Self::Stored | Self::Known | Self::Ignored(_) | Self::Unreadable => {
+                Ok(HttpResponse::Ok().json(ReceivedJson { received: true }))
+            }
+            Self::Refused(error) => Err(refuse(error)),
+            Self::NotStored(error) => Err(error.into()),
+            Self::Broken(problem) => Err(problem),
+        }
+    }
 }
 
 /// Events that are not for us are stored, but not read.
-fn sorted(mut event: InboxEvent, mode: Mode) -> InboxEvent {
-    event.ignored = if event.mode != mode {
-        Some(format!("a {} event; this server is in {mode} mode", event.mode))
+fn foreign(event: &InboxEvent, mode: Mode) -> Option<Foreign> {
+    if event.mode != mode {
+        Some(Foreign::OtherMode)
     } else {
-        event.account.as_ref().map(|_| "of a connected account".to_owned())
-    };
-    event
+        event.account.as_ref().map(|_| Foreign::ConnectedAccount)
+    }
+}
+
+impl Foreign {
+    /// As it is kept with the event.
+    fn words(self, event: &InboxEvent, mode: Mode) -> String {
+        match self {
+            Self::OtherMode => format!("a {} event; this server is in {mode} mode", event.mode),
+            Self::ConnectedAccount => "of a connected account".to_owned(),
+        }
+    }
 }
 
 fn refuse(error: SignatureError) -> Problem {
-    tracing::warn!(%error, "refused an event");
     Problem::new(StatusCode::BAD_REQUEST, "bad_signature", "The event's signature is not valid")
         .detail(error.to_string())
 }
