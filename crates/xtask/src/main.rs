@@ -1,12 +1,13 @@
 //! `cargo xtask`: the chores of this repository that need more than one command.
 //!
 //! Builds without the crate it prepares: no sqlx, no `paywright-postgres`. Otherwise a stale query cache
-//! could not be renewed by the tool that renews it.
+//! could not be renewed by the tool that renews it. The benches need more, and are a program of their own.
 
 mod bench;
 mod db;
 mod sqlx;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -29,16 +30,20 @@ enum Task {
     },
     /// Runs a private database, empty at first and kept in target/, until Ctrl-C; prints its address.
     Db,
-    /// Measures the whole: builds a release, starts PostgreSQL, the sandbox and the server, and loads them.
-    #[command(subcommand)]
-    Bench(bench::Bench),
+    /// Measures the whole, `payments` or `webhooks`: builds a release, starts it beside PostgreSQL, and loads it.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Handed on, `--help` as well.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Sqlx { check } => sqlx::run(root(), check),
         Task::Db => db::run(root()),
-        Task::Bench(bench) => bench::run(root(), &bench),
+        Task::Bench { arguments } => bench::run(root(), &arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

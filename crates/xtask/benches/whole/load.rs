@@ -39,20 +39,25 @@ impl Connection {
             self.authorization,
             body.len()
         );
-        self.stream.write_all(request.as_bytes()).await?;
+        self.exchange(request.as_bytes()).await.with_context(|| path.to_owned())
+    }
+
+    /// Sends a whole request; answers the body of a 2xx.
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<&str> {
+        self.stream.write_all(request).await?;
         self.buffer.clear();
         let head = loop {
-            ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "{path}: the connection was closed");
+            ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the connection was closed");
             if let Some(head) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
                 break head + 4;
             }
         };
         let (status, length) = read_head(std::str::from_utf8(&self.buffer[..head])?)?;
         while self.buffer.len() < head + length {
-            ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "{path}: the connection was closed");
+            ensure!(self.stream.read_buf(&mut self.buffer).await? > 0, "the connection was closed");
         }
         let text = std::str::from_utf8(&self.buffer[head..])?;
-        ensure!((200..300).contains(&status), "{path}: {status} {text}");
+        ensure!((200..300).contains(&status), "{status} {text}");
         Ok(text)
     }
 }
@@ -94,12 +99,11 @@ impl Times {
         self.0.len()
     }
 
-    /// Milliseconds that `per_mille` of them did not exceed, to a tenth.
-    pub(crate) fn percentile(&mut self, per_mille: usize) -> String {
+    /// Microseconds that `per_mille` of them did not exceed.
+    pub(crate) fn percentile(&mut self, per_mille: usize) -> u64 {
         self.0.sort_unstable();
         let place = (self.0.len() * per_mille / 1000).min(self.0.len().saturating_sub(1));
-        let micros = self.0.get(place).copied().unwrap_or_default();
-        format!("{}.{}", micros / 1000, micros % 1000 / 100)
+        self.0.get(place).copied().unwrap_or_default()
     }
 }
 

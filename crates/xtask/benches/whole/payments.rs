@@ -9,8 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::load::{Connection, Pace, Times, field};
-use super::stage::{Cpu, STRIPE_KEY, Stage};
+use anyhow::Context as _;
+
+use crate::load::{Connection, Pace, Times, field};
+use crate::process::{Cpu, micros_each, since};
+use crate::stage::{STRIPE_KEY, Stage};
+use crate::table::millis;
 
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -41,12 +45,19 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
-    let stage = Stage::set(root, arguments.binary.as_deref(), arguments.pool)?;
-    slow_down(stage.sandbox.address, arguments.stripe_ms).await?;
-    let product = product(stage.server.address, &stage.key).await?;
+    let mut stage = Stage::set(root, arguments.binary.as_deref())?;
+    stage.with("PAYWRIGHT__DATABASE__MAX_CONNECTIONS", arguments.pool.to_string());
+    let (sandbox, stripe) = stage.sandbox()?;
+    stage.with_stripe(stripe);
+    stage.once(&["migrate"])?;
+    let created = stage.once(&["keys", "create", "--name", "bench", "--scope", "*"])?;
+    let key = created.split_whitespace().find(|word| word.starts_with("pw_test_")).context("no API key")?;
+    let (server, address, _) = stage.serve(&[])?;
+    slow_down(stripe, arguments.stripe_ms).await?;
+    let product = product(address, key).await?;
     let target = Target {
-        server: stage.server.address,
-        key: stage.key.clone(),
+        server: address,
+        key: key.to_owned(),
         order: format!(r#"{{"currency":"usd","items":[{{"product":"{product}","quantity":1}}]}}"#),
         idempotency: arguments.idempotency,
         turns: AtomicU64::new(0),
@@ -57,26 +68,26 @@ pub(crate) async fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()
     // Connections, caches and prepared statements come to be.
     load(&target, arguments.clients.min(50), Duration::from_secs(2), None).await?;
 
-    let mut alone =
-        stripe_alone(stage.sandbox.address, arguments.clients, time.min(Duration::from_secs(5))).await?;
+    let mut alone = stripe_alone(stripe, arguments.clients, time.min(Duration::from_secs(5)), None).await?;
     println!(
         "limit, the sandbox alone:     {} calls/s; p50 {} ms, p99 {} ms",
         rate(alone.count(), time.min(Duration::from_secs(5))),
-        alone.percentile(500),
-        alone.percentile(990)
+        millis(alone.percentile(500)),
+        millis(alone.percentile(990))
     );
 
-    let (before, begun) = (stage.cpu(), Instant::now());
+    let processes = [&server, &sandbox];
+    let (before, begun) = (stage.cpu(processes), Instant::now());
     let mut closed = load(&target, arguments.clients, time, None).await?;
-    let (after, took) = (stage.cpu(), begun.elapsed());
+    let (after, took) = (stage.cpu(processes), begun.elapsed());
     println!(
         "order and payment, {} clients: {} a second; order p50 {} ms, p99 {} ms; payment p50 {} ms, p99 {} ms",
         arguments.clients,
         rate(closed.payments.count(), took),
-        closed.orders.percentile(500),
-        closed.orders.percentile(990),
-        closed.payments.percentile(500),
-        closed.payments.percentile(990)
+        millis(closed.orders.percentile(500)),
+        millis(closed.orders.percentile(990)),
+        millis(closed.payments.percentile(500)),
+        millis(closed.payments.percentile(990))
     );
     print_cpu(&before, &after, took, closed.payments.count());
 
@@ -84,18 +95,21 @@ pub(crate) async fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()
     // No more clients than turns a second: a connection that is idle for seconds is closed by the server.
     let clients = arguments.clients.min(arguments.rate);
     let mut open = load(&target, clients, time, Some(pace)).await?;
+    let pace = Some(Arc::new(Pace::new(arguments.rate)));
+    let mut paced = stripe_alone(stripe, clients, time.min(Duration::from_secs(5)), pace).await?;
     println!(
-        "at {} a second:              {} a second; order p50 {} ms, p99 {} ms; payment p50 {} ms, p99 {} ms, \
-         of which Stripe takes {}",
+        "at {} a second:              {} a second; order p50 {} ms, p99 {} ms; payment p50 {} ms, p99 {} ms; \
+         the sandbox alone p50 {} ms, p99 {} ms",
         arguments.rate,
         rate(open.payments.count(), time),
-        open.orders.percentile(500),
-        open.orders.percentile(990),
-        open.payments.percentile(500),
-        open.payments.percentile(990),
-        arguments.stripe_ms
+        millis(open.orders.percentile(500)),
+        millis(open.orders.percentile(990)),
+        millis(open.payments.percentile(500)),
+        millis(open.payments.percentile(990)),
+        millis(paced.percentile(500)),
+        millis(paced.percentile(990)),
     );
-    println!("memory of the server:         {} MiB", stage.server_mib());
+    println!("memory of the server:         {} MiB", server.resident_mib());
     Ok(())
 }
 
@@ -156,20 +170,29 @@ async fn one_client(target: Arc<Target>, until: Instant, pace: Option<Arc<Pace>>
     }
 }
 
-/// The sandbox without us, as slow as it was told to be.
-async fn stripe_alone(sandbox: SocketAddr, clients: u32, time: Duration) -> anyhow::Result<Times> {
+/// The sandbox without us, as slow as it was told to be; at its turn, if there is a pace.
+async fn stripe_alone(
+    sandbox: SocketAddr,
+    clients: u32,
+    time: Duration,
+    pace: Option<Arc<Pace>>,
+) -> anyhow::Result<Times> {
     let until = Instant::now() + time;
     let running: Vec<_> = (0..clients)
         .map(|_| {
+            let pace = pace.clone();
             tokio::spawn(async move {
                 let mut connection = Connection::open(sandbox, STRIPE_KEY).await?;
                 let mut times = Times::default();
-                while Instant::now() < until {
-                    let begun = Instant::now();
+                loop {
+                    let due = pace.as_ref().map_or_else(Instant::now, |pace| pace.next());
+                    if due >= until {
+                        return anyhow::Ok(times);
+                    }
+                    tokio::time::sleep_until(due.into()).await;
                     connection.post("/v1/payment_intents", FORM, "", "amount=1999&currency=usd").await?;
-                    times.add(begun.elapsed());
+                    times.add(due.elapsed());
                 }
-                anyhow::Ok(times)
             })
         })
         .collect();
@@ -200,11 +223,9 @@ fn rate(count: usize, time: Duration) -> u128 {
 
 /// What took the processors, in percent of one, and for each order with its payment.
 fn print_cpu(before: &Cpu, after: &Cpu, took: Duration, count: usize) {
-    let spent = after.iter().map(|(name, ticks)| {
-        let ticks = ticks.saturating_sub(before.get(name).copied().unwrap_or_default());
+    let spent = since(before, after).into_iter().map(|(name, ticks)| {
         let percent = u128::from(ticks) * 1000 / took.as_millis().max(1);
-        let micros = u128::from(ticks) * 10_000 / (count as u128).max(1);
-        format!("{name} {percent} % ({micros} us each)")
+        format!("{name} {percent} % ({} us each)", micros_each(ticks, count))
     });
     println!("processors in use:            {}", spent.collect::<Vec<_>>().join(", "));
 }
