@@ -30,6 +30,9 @@ enum Bench {
     Payments(payments::Arguments),
     /// Events taken in and processed a second, beside the limits of the same machine in the same run.
     Webhooks(webhooks::Arguments),
+    /// What intake is compared with; started by the bench, in a process of its own as the server is.
+    #[command(hide = true)]
+    Bare(webhooks::bare::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +58,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             match &arguments.bench {
                 Bench::Payments(arguments) => payments::run(root, arguments).await,
                 Bench::Webhooks(arguments) => webhooks::run(root, arguments).await,
+                Bench::Bare(arguments) => webhooks::bare::run(arguments).await,
             }
         };
         // Whatever was started ends with the bench, so it is dropped rather than left.

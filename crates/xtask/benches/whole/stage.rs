@@ -118,7 +118,8 @@ impl Stage {
     }
 }
 
-fn written_to<'a>(log: &Path, command: &'a mut Command) -> anyhow::Result<&'a mut Command> {
+/// Its input is empty, and what it says is in a file.
+pub(crate) fn written_to<'a>(log: &Path, command: &'a mut Command) -> anyhow::Result<&'a mut Command> {
     let log = fs::File::create(log)?;
     Ok(command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log))
 }

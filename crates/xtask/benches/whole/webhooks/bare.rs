@@ -1,13 +1,11 @@
 //! Bare handlers: what intake could reach if it did nothing but what nobody can do without.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use actix_web::dev::ServerHandle;
 use actix_web::web::{Bytes, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
-use anyhow::Context as _;
 use paywright_stripe::{TOLERANCE, verify};
 use secrecy::SecretString;
 use sqlx::{Connection as _, PgConnection};
@@ -23,55 +21,49 @@ const GROUP_MAX: usize = 256;
 
 const ANSWER: &str = r#"{"received":true}"#;
 
-type Waiting = (Row<Bytes>, oneshot::Sender<()>);
+type Waiting = (Row, oneshot::Sender<()>);
 
-/// A handler that serves until it is stopped.
-pub(super) struct Bare {
-    pub(super) address: SocketAddr,
-    handle: ServerHandle,
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Where to listen.
+    #[arg(long)]
+    bind: SocketAddr,
+    /// The database, where rows are to be committed.
+    #[arg(long, requires = "connections")]
+    database: Option<String>,
+    /// So many commit.
+    #[arg(long)]
+    connections: Option<u32>,
 }
 
-impl Bare {
-    pub(super) async fn stop(self) {
-        self.handle.stop(false).await;
-    }
+/// Serves until it is stopped: verifies each event; if there is a database, reads its outside, which is its row, and
+/// commits that in a group with others; answers after that. Of several connections one commits while another gathers; of one the groups are larger.
+pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let secrets = Data::new(vec![SecretString::from(WEBHOOK_SECRET)]);
+    let committers = match &arguments.database {
+        Some(url) => Some(Data::new(committers(url, arguments.connections.unwrap_or(1)).await?)),
+        None => None,
+    };
+    let jobs = Data::new(AtomicU32::new(0));
+    let server = HttpServer::new(move || {
+        let app = App::new().app_data(secrets.clone()).app_data(jobs.clone());
+        match &committers {
+            Some(committers) => {
+                app.app_data(committers.clone()).route("/webhooks/stripe", web::post().to(committed))
+            }
+            None => app.route("/webhooks/stripe", web::post().to(verified)),
+        }
+    });
+    Ok(server.workers(WORKERS).disable_signals().bind(arguments.bind)?.run().await?)
 }
 
-/// Verifies, and answers.
-pub(super) fn signature_only() -> anyhow::Result<Bare> {
-    serve(|config| {
-        config.app_data(secrets()).route("/webhooks/stripe", web::post().to(verified));
-    })
-}
-
-/// Verifies, commits the row in a group with others, and answers after the commit. Of several connections one commits
-/// while another gathers; of one the groups are larger.
-pub(super) async fn group_commit(url: &str, connections: u32) -> anyhow::Result<Bare> {
+async fn committers(url: &str, connections: u32) -> anyhow::Result<mpsc::Sender<Waiting>> {
     let (sender, receiver) = mpsc::channel(4096);
     let receiver = Arc::new(Mutex::new(receiver));
     for _ in 0..connections {
         tokio::spawn(commit_groups(PgConnection::connect(url).await?, Arc::clone(&receiver)));
     }
-    let jobs = Data::new(AtomicU32::new(0));
-    serve(move |config| {
-        let (sender, jobs) = (Data::new(sender.clone()), jobs.clone());
-        config.app_data(secrets()).app_data(sender).app_data(jobs);
-        config.route("/webhooks/stripe", web::post().to(committed));
-    })
-}
-
-fn serve(routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static) -> anyhow::Result<Bare> {
-    let server = HttpServer::new(move || App::new().configure(&routes));
-    let server = server.workers(WORKERS).disable_signals().bind((Ipv4Addr::LOCALHOST, 0))?;
-    let address = *server.addrs().first().context("no address")?;
-    let server = server.run();
-    let handle = server.handle();
-    tokio::spawn(server);
-    Ok(Bare { address, handle })
-}
-
-fn secrets() -> Data<Vec<SecretString>> {
-    Data::new(vec![WEBHOOK_SECRET.to_owned().into()])
+    Ok(sender)
 }
 
 fn is_genuine(request: &HttpRequest, body: &[u8], secrets: &[SecretString]) -> bool {
@@ -96,13 +88,11 @@ async fn committed(
     if !is_genuine(&request, &body, &secrets) {
         return HttpResponse::BadRequest().finish();
     }
-    // Its name and its object's are the first two.
-    let mut names = std::str::from_utf8(&body).unwrap_or_default().split("\"id\": \"").skip(1);
-    let mut name = || names.next().and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned();
-    let (id, object) = (name(), name());
-    let job = rows::job(jobs.fetch_add(1, Ordering::Relaxed));
+    let Ok(row) = Row::read(&body, jobs.fetch_add(1, Ordering::Relaxed)) else {
+        return HttpResponse::BadRequest().finish();
+    };
     let (done, is_done) = oneshot::channel();
-    let sent = committers.send((Row { id, object, job, body }, done)).await;
+    let sent = committers.send((row, done)).await;
     match (sent, is_done.await) {
         (Ok(()), Ok(())) => HttpResponse::Ok().content_type("application/json").body(ANSWER),
         _ => HttpResponse::ServiceUnavailable().finish(),

@@ -1,7 +1,8 @@
 //! What bounds us on this machine at this time: the parts that nobody can do without, each alone.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -10,12 +11,13 @@ use anyhow::{Context as _, ensure};
 use paywright_stripe::API_VERSION;
 use sqlx::{Connection as _, PgConnection};
 
+use super::Bench;
 use super::events::{self, KIND, Mail, Template};
 use super::intake::{deliver, per_second};
 use super::rows::{self, Row};
-use super::{Bench, bare};
 use crate::load::Times;
-use crate::process;
+use crate::process::{self, Process, free_address};
+use crate::stage::written_to;
 use crate::table::Sample;
 
 /// The faster of the two is the limit of intake.
@@ -62,12 +64,11 @@ impl Bench<'_> {
 
     async fn signature(&mut self) -> anyhow::Result<()> {
         let mail = Arc::new(Mail::sign(self.numbers(SIGNATURES)?).endless());
-        let bare = bare::signature_only()?;
-        let meter = self.stage.cpu([]);
+        let (bare, address) = self.bare(&[])?;
+        let meter = self.stage.cpu([&bare]);
         let time = Some(self.time());
-        let delivered = deliver(bare.address, &mail, self.arguments.connections, time, None).await?;
-        bare.stop().await;
-        let sample = self.metered(&meter, &[], delivered.count(), delivered.sample());
+        let delivered = deliver(address, &mail, self.arguments.connections, time, None).await?;
+        let sample = self.metered(&meter, &[&bare], delivered.count(), delivered.sample());
         self.table.add(SIGNATURE, &[], "", sample);
         Ok(())
     }
@@ -76,18 +77,30 @@ impl Bench<'_> {
     pub(super) async fn group_commit(&mut self) -> anyhow::Result<()> {
         for (connections, (name, paced_name)) in (1..).zip(GROUP.into_iter().zip(GROUP_PACED)) {
             rows::empty_tables(&self.pool).await?;
-            let bare = bare::group_commit(&self.stage.url(), connections).await?;
+            let connections = connections.to_string();
+            let (bare, address) =
+                self.bare(&["--database", &self.stage.url(), "--connections", &connections])?;
             let mail = self.mail()?;
-            let meter = self.stage.cpu([]);
+            let meter = self.stage.cpu([&bare]);
             let time = Some(self.time());
-            let delivered = deliver(bare.address, &mail, self.arguments.connections, time, None).await?;
-            let sample = self.metered(&meter, &[], delivered.count(), delivered.sample());
+            let delivered = deliver(address, &mail, self.arguments.connections, time, None).await?;
+            let sample = self.metered(&meter, &[&bare], delivered.count(), delivered.sample());
             self.table.add(name, &[], "", sample);
-            let paced = self.paced(bare.address).await?;
+            let paced = self.paced(address).await?;
             self.table.add(paced_name, &[], "", paced);
-            bare.stop().await;
         }
         Ok(())
+    }
+
+    /// A bare handler, in a process of its own as the server is.
+    fn bare(&self, more: &[&str]) -> anyhow::Result<(Process, SocketAddr)> {
+        let (address, begun) = (free_address()?, Instant::now());
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["bare", "--bind", &address.to_string()]).args(more);
+        let log = self.stage.folder().join("bare.log");
+        let mut bare = Process::spawn("bare", written_to(&log, &mut command)?)?;
+        bare.answers(address, begun, &log)?;
+        Ok((bare, address))
     }
 
     /// So many rows a commit, by so many connections, from this process.
@@ -167,10 +180,16 @@ async fn one_writer(
     until: Instant,
     numbers: Arc<AtomicU32>,
 ) -> anyhow::Result<Times> {
-    let (template, created, mut times) = (Template::new(), events::now().unix_timestamp(), Times::default());
+    let (template, created) = (Template::new(), events::now().unix_timestamp());
+    let (mut times, mut body) = (Times::default(), Vec::new());
     while Instant::now() < until {
         let first = numbers.fetch_add(rows, Ordering::Relaxed);
-        let batch: Vec<_> = (first..first + rows).map(|n| Row::new(&template, n, created)).collect();
+        let row = |number| {
+            body.clear();
+            template.body(number, created, &mut body);
+            Row::read(&body, number)
+        };
+        let batch = (first..first + rows).map(row).collect::<anyhow::Result<Vec<_>>>()?;
         let begun = Instant::now();
         rows::insert(&mut connection, &batch).await?;
         times.add(begun.elapsed());

@@ -3,7 +3,7 @@
 //! Each measurement runs against one PostgreSQL with `fsync` and `synchronous_commit` on; between them what is left is
 //! cleared away, statistics are renewed and a checkpoint is made, so that none pays for another.
 
-mod bare;
+pub(crate) mod bare;
 mod events;
 mod intake;
 mod limits;
@@ -218,8 +218,7 @@ fn conditions(durable: &str, arguments: &Arguments) -> String {
     let note = arguments.profile_note.as_deref().map(|note| format!(" {note}")).unwrap_or_default();
     format!(
         "{durable}; {cores} cores, shared with the load; {} connections, {} s a load, paced at {} a second, {} events \
-         for the worker alone; medians of {} runs; load average at the end {load}. Reconciliation is off. The limits run \
-         in the process of the load.{note}",
+         for the worker alone; medians of {} runs; load average at the end {load}. Reconciliation is off.{note}",
         arguments.connections, arguments.seconds, arguments.rate, arguments.events, arguments.runs
     )
 }

@@ -1,10 +1,11 @@
 //! The rows that intake stores, written the barest way: into tables of the same shape, by one statement a commit.
 
 use anyhow::ensure;
+use paywright_domain::ports::InboxEvent;
+use paywright_stripe::envelope;
 use sqlx::{PgConnection, PgPool, types::Uuid};
 
-use super::events::{self, KIND, Template};
-use paywright_stripe::API_VERSION;
+use super::events;
 
 /// Tables like those of the product, with their indexes and constraints, and nothing in them.
 const TABLES: &str = "
@@ -15,16 +16,16 @@ const TABLES: &str = "
     CREATE SEQUENCE bare.numbers CACHE 1000;
     CHECKPOINT";
 
-/// An event with its job.
+/// Events with their jobs. Nobody looks whether one is known already.
 const INSERT: &str = "
     WITH event AS (
-        INSERT INTO bare.inbox_events (id, kind, mode, api_version, object, about, created_at, body)
-        SELECT event.id, $5, 'test', $6, event.object, event.object, now(), event.body
-        FROM unnest($1::text[], $2::text[], $3::bytea[]) AS event (id, object, body)
+        INSERT INTO bare.inbox_events (id, kind, mode, account, api_version, object, about, created_at, body)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                             $8::timestamptz[], $9::bytea[])
     )
     INSERT INTO bare.jobs (id, queue, kind, payload, about, due_at)
     SELECT job.id, 'webhooks', 'read_event', job.event, job.about, now()
-    FROM unnest($4::uuid[], $1::text[], $2::text[]) AS job (id, event, about)";
+    FROM unnest($10::uuid[], $1::text[], $7::text[]) AS job (id, event, about)";
 
 pub(super) async fn empty_tables(pool: &PgPool) -> anyhow::Result<()> {
     sqlx::raw_sql(TABLES).execute(pool).await?;
@@ -32,37 +33,35 @@ pub(super) async fn empty_tables(pool: &PgPool) -> anyhow::Result<()> {
 }
 
 /// One event.
-pub(super) struct Row<B> {
-    pub(super) id: String,
-    pub(super) object: String,
-    pub(super) job: Uuid,
-    pub(super) body: B,
+pub(super) struct Row {
+    event: InboxEvent,
+    job: Uuid,
 }
 
-impl Row<Vec<u8>> {
-    pub(super) fn new(template: &Template, number: u32, created: i64) -> Self {
-        let mut body = Vec::new();
-        template.body(number, created, &mut body);
-        Self { id: events::event(number), object: events::intent(number), job: job(number), body }
+impl Row {
+    /// What the product stores of these bytes.
+    pub(super) fn read(body: &[u8], number: u32) -> anyhow::Result<Self> {
+        Ok(Self { event: envelope(body)?, job: events::id::<paywright_domain::kind::Job>(number).uuid() })
     }
 }
 
-/// The id of a job.
-pub(super) fn job(number: u32) -> Uuid {
-    events::id::<paywright_domain::kind::Job>(number).uuid()
-}
-
 /// Commits the rows.
-pub(super) async fn insert<B: AsRef<[u8]>>(
-    connection: &mut PgConnection,
-    rows: &[Row<B>],
-) -> anyhow::Result<()> {
-    let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
-    let objects: Vec<_> = rows.iter().map(|row| row.object.as_str()).collect();
-    let bodies: Vec<_> = rows.iter().map(|row| row.body.as_ref()).collect();
-    let jobs: Vec<_> = rows.iter().map(|row| row.job).collect();
-    let insert = sqlx::query(INSERT).bind(ids).bind(objects).bind(bodies).bind(jobs);
-    let written = insert.bind(KIND).bind(API_VERSION).execute(connection).await?.rows_affected();
+pub(super) async fn insert(connection: &mut PgConnection, rows: &[Row]) -> anyhow::Result<()> {
+    fn each<'a, T>(rows: &'a [Row], of: impl Fn(&'a InboxEvent) -> T) -> Vec<T> {
+        rows.iter().map(|row| of(&row.event)).collect()
+    }
+    let insert = sqlx::query(INSERT)
+        .bind(each(rows, |event| event.id.as_str()))
+        .bind(each(rows, |event| event.kind.as_str()))
+        .bind(each(rows, |event| event.mode.to_string()))
+        .bind(each(rows, |event| event.account.as_deref()))
+        .bind(each(rows, |event| event.api_version.as_deref()))
+        .bind(each(rows, |event| event.object.as_deref()))
+        .bind(each(rows, |event| event.about.as_deref()))
+        .bind(each(rows, |event| event.created_at))
+        .bind(each(rows, |event| event.body.as_slice()))
+        .bind(rows.iter().map(|row| row.job).collect::<Vec<_>>());
+    let written = insert.execute(connection).await?.rows_affected();
     ensure!(written == rows.len() as u64, "{written} rows of {} were written", rows.len());
     Ok(())
 }
