@@ -143,9 +143,13 @@ impl AdvanceOrder {
             || StoreError::Inconsistent { table: "orders", column: "paid_by", id: id.to_string() };
         let mut pair = Pair { payment: paid_by.ok_or_else(inconsistent)?, order };
         let mut changes = Changes::because(cause, actor.clone(), self.ports.clock.now());
-        pair.order_event(&mut changes, OrderEvent::FulfillmentRequested)?;
-        let amount = part(&pair.payment, amount)?;
-        pair.capture(&mut changes, &self.ports, amount, Some(self.policy.call_held_for))?;
+        if let Err(error) = self.ask_for(amount, &mut pair, &mut changes) {
+            // Perhaps this very operation asked before, and was answered between our two looks.
+            if !store.knows(cause).await? {
+                return Err(error.into());
+            }
+            return store.order(id).await?.ok_or(AdvanceOrderError::UnknownOrder);
+        }
         let call = changes.recorded_call();
         pair.guard(&mut changes);
         if let (Committed::Now, Some(call)) = (store.commit(changes).await?, call)
@@ -156,6 +160,17 @@ impl AdvanceOrder {
             return Err(AdvanceOrderError::Refused(rejection));
         }
         store.order(id).await?.ok_or(AdvanceOrderError::UnknownOrder)
+    }
+
+    fn ask_for(
+        &self,
+        amount: Option<u64>,
+        pair: &mut Pair,
+        changes: &mut Changes,
+    ) -> Result<(), SettleHoldError> {
+        pair.order_event(changes, OrderEvent::FulfillmentRequested)?;
+        let amount = part(&pair.payment, amount)?;
+        Ok(pair.capture(changes, &self.ports, amount, Some(self.policy.call_held_for))?)
     }
 }
 

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use super::Ports;
 use crate::{
-    Dispute, GatewayDisputeId, IntentId, Payment, RefundStanding,
+    Dispute, GatewayDisputeId, IntentId, Payment, RefundStanding, Standing,
     ports::{Answer, DisputeSnapshot, Fact, GatewayError, Snapshot, StoreError},
 };
 
@@ -70,12 +70,27 @@ pub(super) async fn payment_at_gateway(
         (None, None) => None,
     };
     match answer {
-        Some(page) if page.url.is_none() => match &page.snapshot.sighting.intent {
-            Some(intent) => gateway.intent(intent).await,
-            None => Ok(Some(page)),
-        },
-        open => Ok(open),
+        Some(page) => behind_page(ports, page).await,
+        None => Ok(None),
     }
+}
+
+/// How a payment stands that is made on a hosted page. One that was finished does not tell: its intent does. Where that
+/// waits for a method again, a delayed one has failed, and nobody can pay any more: the page is closed for good, and the
+/// gateway would cancel the intent only with an open page.
+///
+/// Source: <https://docs.stripe.com/api/payment_intents/cancel>
+pub(super) async fn behind_page(ports: &Ports, page: Answer) -> Result<Option<Answer>, GatewayError> {
+    let (seen, closed) = (&page.snapshot.sighting, page.url.is_none());
+    let Some(intent) = seen.intent.as_ref().filter(|_| closed) else { return Ok(Some(page)) };
+    let mut answer = ports.gateway.intent(intent).await?;
+    if let Some(answer) = &mut answer
+        && seen.standing == Standing::Unclear
+        && answer.snapshot.sighting.standing == Standing::AwaitingMethod
+    {
+        answer.snapshot.sighting.standing = Standing::Cancelled;
+    }
+    Ok(answer)
 }
 
 /// A look is newer than everything that was known before it began, although the gateway's clock, in whole seconds, may

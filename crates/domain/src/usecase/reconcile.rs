@@ -257,7 +257,7 @@ impl Reconcile {
 }
 
 /// An error with what is behind it, for people.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

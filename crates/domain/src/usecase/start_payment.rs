@@ -4,6 +4,7 @@ use time::{Duration, OffsetDateTime};
 use super::{
     ATTEMPTS_MAX, ErrorKind, PerformCall, PerformCallError, Performed, Policy, Ports, Rejection,
     learn::{Pair, mismatch},
+    look,
 };
 use crate::{
     Actor, Applied, Beat, CancelReason, Cause, Changes, Channel, Effect, GatewayCall, IllegalTransition,
@@ -221,11 +222,8 @@ impl StartPayment {
             (None, None) => None,
         };
         match answer {
-            Some(page) if page.url.is_none() => match &page.snapshot.sighting.intent {
-                Some(intent) => gateway.intent(intent).await,
-                None => Ok(Some(page)),
-            },
-            open => Ok(open),
+            Some(page) => look::behind_page(&self.ports, page).await,
+            None => Ok(None),
         }
     }
 

@@ -211,8 +211,10 @@ impl Pair {
         if !after.state.is_settled() {
             self.watch(changes, ports, changes.at + REFUND_PATIENCE);
         }
+        let kinds = [BreakKind::LateMoney, BreakKind::SurplusPayment, BreakKind::RefundFailed];
+        // Of several refunds that are learned of at once, an earlier one may have looked like the last.
+        changes.resolutions.retain(|one| one.payment != Some(self.payment.id) || !kinds.contains(&one.kind));
         if self.payment.returned == self.payment.captured {
-            let kinds = [BreakKind::LateMoney, BreakKind::SurplusPayment, BreakKind::RefundFailed];
             changes.resolutions.extend(kinds.map(|kind| Resolution {
                 kind,
                 payment: Some(self.payment.id),

@@ -62,10 +62,7 @@ impl PerformCall {
             | Operation::Capture { intent, .. }
             | Operation::CreateRefund { intent, .. } => gateway.intent(intent).await?,
             Operation::ExpireSession { session } => match gateway.session(session).await? {
-                Some(page) => match &page.snapshot.sighting.intent {
-                    Some(intent) => gateway.intent(intent).await?,
-                    None => Some(page),
-                },
+                Some(page) => look::behind_page(&self.ports, page).await?,
                 None => None,
             },
             Operation::StageEvidence { dispute, .. }

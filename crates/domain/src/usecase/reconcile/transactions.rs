@@ -61,10 +61,12 @@ impl Reconcile {
         looked: &mut BTreeSet<PaymentId>,
     ) -> Result<Option<Learned>, RecordEventError> {
         let Some(payment) = self.owner(entry).await? else { return Ok(None) };
-        if looked.insert(payment.id) {
+        if !looked.contains(&payment.id) {
             // The payment, its refunds, its disputes.
             work.budget.spend(3);
             self.look_at(&payment).await?;
+            // Only now: what could not be looked at explains nothing, and is no break of its other movements.
+            looked.insert(payment.id);
         }
         if self.is_booked(&entry.moved.id).await? {
             return Ok(Some(Learned::Repaired { adopted: false }));
