@@ -90,7 +90,9 @@ impl Stripe {
         let snapshot = snapshot::of_session(&session, word).map_err(unfit(SESSION))?;
         asked.check_payment(&snapshot)?;
         snapshot.amount.ok_or(Doubt::Unfit { object: SESSION, field: "amount_total or currency" })?;
-        let url = session.url.filter(|_| session.status.as_deref() == Some("open"));
+        // Of a page in a state that nobody knows, its address tells that it is open.
+        let closed = matches!(session.status.as_deref(), Some("complete" | "expired"));
+        let url = session.url.filter(|_| !closed);
         Ok(Answer { snapshot, client_secret: None, url })
     }
 
@@ -145,6 +147,7 @@ impl Stripe {
         dispute: &wire::Dispute,
         reply: &Reply,
     ) -> Result<DisputeSnapshot, GatewayError> {
+        Asked::About(&dispute.id).check_object(DISPUTE, &dispute.object, &dispute.id)?;
         let word = self.word(reply, dispute.created);
         dispute::of_dispute(dispute, word).map_err(unfit(DISPUTE)).map_err(GatewayError::from)
     }

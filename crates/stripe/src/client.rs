@@ -5,7 +5,7 @@ use std::{error::Error, io, pin::pin, time::Duration};
 use paywright_domain::ports::{BoxError, GatewayError};
 use reqwest::{
     Response,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
     redirect, retry,
 };
 use secrecy::ExposeSecret;
@@ -24,6 +24,7 @@ use crate::{
     serial::{Busy, Serial},
     settings::{Base, Settings, SettingsError},
     text,
+    transport::{Answered, ByTransport, Lost},
 };
 
 /// The version whose shapes this crate knows; sent with every request.
@@ -230,6 +231,15 @@ impl Client {
 }
 
 impl Reply {
+    /// An answer that no HTTP client read.
+    pub(crate) fn of_answer(answered: Answered) -> Self {
+        let pair = |(name, value): &(String, String)| {
+            Some((HeaderName::try_from(name.as_str()).ok()?, HeaderValue::try_from(value.as_str()).ok()?))
+        };
+        let head = answered.headers.iter().filter_map(pair).collect();
+        Self { body: answered.body, ..Self::of_head(answered.status, &head) }
+    }
+
     fn of_head(status: u16, headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let flag = |name: &str| text(name).and_then(|value| value.parse::<bool>().ok());
@@ -243,6 +253,15 @@ impl Reply {
             date: text(DATE.as_str()).and_then(http_date),
             replayed: flag("Idempotent-Replayed") == Some(true),
             body: Vec::new(),
+        }
+    }
+}
+
+impl Lost {
+    pub(crate) fn failure(self) -> Failure {
+        match self {
+            Self::NotSent => Failure::NotSent(Box::new(ByTransport)),
+            Self::Unanswered => Failure::Broken(Box::new(ByTransport)),
         }
     }
 }

@@ -18,13 +18,14 @@ use crate::{
     request::Request,
     settings::{Settings, SettingsError},
     skew::{ClockSkew, Skew},
+    transport::{Transport, Wire},
 };
 
 /// Stripe, as one account in one mode.
 ///
 /// Cheap to share behind an [`Arc`]; keep one for the life of the process, since it holds the connections.
 pub struct Stripe {
-    client: Client,
+    wire: Wire,
     clock: Arc<dyn Clock>,
     mode: Mode,
     skew: Skew,
@@ -40,8 +41,15 @@ impl Stripe {
     /// # Errors
     /// [`SettingsError`] when the settings contradict each other; one clear line, without the key.
     pub fn new(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, SettingsError> {
-        let client = Client::new(&settings)?;
-        Ok(Self { client, clock, mode: settings.mode, skew: Skew::default(), looking_back: Mutex::default() })
+        let wire = Wire::Http(Box::new(Client::new(&settings)?));
+        Ok(Self { wire, clock, mode: settings.mode, skew: Skew::default(), looking_back: Mutex::default() })
+    }
+
+    /// The same adapter over another transport than HTTP, without any limit of pace or patience: for simulations.
+    #[doc(hidden)]
+    pub fn over(transport: Arc<dyn Transport>, mode: Mode, clock: Arc<dyn Clock>) -> Self {
+        let wire = Wire::Other(transport);
+        Self { wire, clock, mode, skew: Skew::default(), looking_back: Mutex::default() }
     }
 
     /// How far our clock was from Stripe's at the last answer; `None` before the first. Signatures stop being accepted at
@@ -53,7 +61,7 @@ impl Stripe {
     /// Sends a request, and names it in the current span.
     pub(crate) async fn exchange(&self, request: &Request) -> Result<client::Reply, GatewayError> {
         let sent_at = self.now();
-        let reply = self.client.exchange(request).await?;
+        let reply = self.wire.exchange(request).await?;
         // What has no name for the request is of somebody in between.
         if let (Some(date), Some(_)) = (reply.date, &reply.request) {
             self.skew.learn(sent_at, date, self.now());

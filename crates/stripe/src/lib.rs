@@ -70,6 +70,7 @@ mod settings;
 mod skew;
 mod snapshot;
 mod text;
+mod transport;
 mod webhook;
 mod wire;
 
@@ -81,4 +82,6 @@ pub use gateway::Stripe;
 pub use heard::EVENTS_NEEDED;
 pub use settings::{Settings, SettingsError};
 pub use skew::ClockSkew;
+#[doc(hidden)]
+pub use transport::{Answered, Lost, Sent, Transport};
 pub use webhook::{SignatureError, TOLERANCE, verify};
