@@ -3,11 +3,12 @@
 use paywright_domain::{ApiKeyId, Id, Mode, ports::StoreError};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
-use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Postgres, error::store_error, keyed::Lent, loads::Load, rows::Reading, text::named_id};
+use crate::{
+    Postgres, bounded::Pool, error::store_error, keyed::Lent, loads::Load, rows::Reading, text::named_id,
+};
 
 /// Every scope there is; `*` stands for all.
 pub const SCOPES: [&str; 18] = [
@@ -34,7 +35,7 @@ pub const SCOPES: [&str; 18] = [
 /// Who may call the API.
 #[derive(Debug, Clone)]
 pub struct ApiKeys {
-    pool: PgPool,
+    pool: Pool,
     load: Load<Vec<u8>, KeyRow>,
 }
 

@@ -119,8 +119,8 @@ impl Committer {
 
     async fn attempt(&self, group: &[&Changes]) -> Result<Vec<Committed>, Failure> {
         let mut lent = self.keyed.begin().await?;
-        match self.decide(&mut lent.connection, group).await {
-            Ok(Some(taken)) => match lent.connection.execute("COMMIT").await {
+        match self.keyed.answered(self.decide(&mut lent.connection, group)).await {
+            Ok(Some(taken)) => match self.keyed.answered(lent.connection.execute("COMMIT")).await {
                 Ok(_) => {
                     self.keyed.keep(lent);
                     Ok(taken.iter().map(Taken::committed).collect())
@@ -130,9 +130,10 @@ impl Committer {
                     self.outcomes(group, &taken, error).await
                 }
             },
+            Err(lost) if lost.is_end() => Err(lost),
             refused => {
                 // Where even this fails, the connection is of no use any more.
-                if lent.connection.execute("ROLLBACK").await.is_ok() {
+                if self.keyed.answered(lent.connection.execute("ROLLBACK")).await.is_ok() {
                     self.keyed.keep(lent);
                 }
                 refused.map(|_| vec![Committed::Before; group.len()])

@@ -3,6 +3,8 @@
 use paywright_domain::ports::{BoxError, StoreError};
 use sqlx::error::{DatabaseError, ErrorKind};
 
+use crate::bounded::is_lost;
+
 /// Why a transaction did not end well, before it is known whether to try it again.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -34,6 +36,11 @@ impl From<Failure> for StoreError {
 }
 
 impl Failure {
+    /// Whether the connection is of no use any more.
+    pub(crate) fn is_end(&self) -> bool {
+        matches!(self, Self::Sql(error) if is_lost(error))
+    }
+
     /// Whether nothing but bad luck in the order of locks stopped it, so that the whole transaction is worth
     /// another try: serialization failure and deadlock.
     pub(crate) fn is_bad_luck(&self) -> bool {

@@ -99,7 +99,7 @@ impl Connections {
 impl Postgres {
     /// How many connections are open.
     pub fn connections(&self) -> [Connections; 2] {
-        [Connections::of("general", &self.pool), Connections::of("keyed", self.keyed.pool())]
+        [Connections::of("general", self.pool()), Connections::of("keyed", self.keyed.pool())]
     }
 
     /// How things of a mode stand now.

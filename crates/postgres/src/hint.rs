@@ -8,23 +8,24 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{
-    PgPool,
-    postgres::{PgConnectOptions, PgListener, PgPoolOptions},
-};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use tokio::time::Instant;
 
-use crate::Postgres;
+use crate::{Postgres, bounded::Pool};
 
 const CHANNEL: &str = "paywright_jobs";
 /// Hints of one process are at least so far apart: NOTIFY takes a lock that all committers of a server share, and
 /// one in every insert more than halves their number. So it is also sent outside of their transactions.
 const APART: Duration = Duration::from_millis(5);
 const RECONNECT: Duration = Duration::from_secs(1);
+/// A connection on which nothing is heard for so long is made anew: it may be lost, and whoever only listens never
+/// learns of it.
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// Tells workers that there are jobs.
 #[derive(Debug, Clone)]
 pub(crate) struct Bell {
-    pool: PgPool,
+    pool: Pool,
     state: Arc<AtomicU8>,
 }
 
@@ -36,7 +37,7 @@ const RESTING: u8 = 1;
 const RUNG: u8 = 2;
 
 impl Bell {
-    pub(crate) fn new(pool: PgPool) -> Self {
+    pub(crate) fn new(pool: Pool) -> Self {
         Self { pool, state: Arc::default() }
     }
 
@@ -73,12 +74,13 @@ impl Bell {
 pub struct Hints {
     connect: PgConnectOptions,
     listener: Option<PgListener>,
+    heard: Instant,
 }
 
 impl Postgres {
     /// Listens from the first [`Hints::wait`] on.
     pub fn listener(&self) -> Hints {
-        Hints { connect: self.connect_options(), listener: None }
+        Hints { connect: self.connect_options(), listener: None, heard: Instant::now() }
     }
 }
 
@@ -86,11 +88,14 @@ impl Hints {
     /// Returns when somebody hinted that there may be jobs, and after `max` at the latest. A lost connection is
     /// made anew; until then this only waits. May be dropped at any time.
     pub async fn wait(&mut self, max: Duration) {
-        let end = tokio::time::Instant::now() + max;
+        let end = Instant::now() + max;
+        if self.heard.elapsed() > SILENCE {
+            self.listener = None;
+        }
         if let Ok(Err(error)) = tokio::time::timeout_at(end, self.hinted()).await {
             tracing::debug!(%error, "not listening for hints");
             self.listener = None;
-            tokio::time::sleep_until(end.min(tokio::time::Instant::now() + RECONNECT)).await;
+            tokio::time::sleep_until(end.min(Instant::now() + RECONNECT)).await;
         }
     }
 
@@ -102,12 +107,11 @@ impl Hints {
             listener.listen(CHANNEL).await?;
             // Jobs may have come while nobody listened.
             self.listener = Some(listener);
-            return Ok(());
-        }
-        match &mut self.listener {
+        } else if let Some(listener) = &mut self.listener {
             // `None`: the connection was lost and made anew, so a hint may have been missed.
-            Some(listener) => listener.try_recv().await.map(drop),
-            None => Ok(()),
+            listener.try_recv().await?;
         }
+        self.heard = Instant::now();
+        Ok(())
     }
 }

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use paywright_domain::{Id, OperationId, ports::StoreError};
 use serde_json::Value;
-use sqlx::PgPool;
 
-use crate::{Postgres, error::store_error, rows::Reading, text::micros};
+use crate::{Postgres, bounded::Pool, error::store_error, rows::Reading, text::micros};
 
 /// The idempotency keys of clients.
 ///
@@ -14,7 +13,7 @@ use crate::{Postgres, error::store_error, rows::Reading, text::micros};
 /// even two runs at once (one outlived its lock) change things once.
 #[derive(Debug, Clone)]
 pub struct IdempotencyKeys {
-    pool: PgPool,
+    pool: Pool,
 }
 
 /// What to do with a request.

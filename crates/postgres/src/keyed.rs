@@ -6,11 +6,13 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Executor, PgPool, Postgres, pool::PoolConnection};
+use sqlx::{Executor, PgPool};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
+
+use crate::bounded::{Held, Pool, is_lost};
 
 /// One that nobody has used for so long goes back to the pool, which tests it before it lends it again.
 const KEPT_IDLE: Duration = Duration::from_secs(1);
@@ -20,7 +22,7 @@ const KEPT_AT_ALL: Duration = Duration::from_mins(10);
 /// A pool, and those of its connections that wait for the next ride.
 #[derive(Clone)]
 pub(crate) struct Keyed {
-    pool: PgPool,
+    pool: Pool,
     /// One for each connection that the pool may have: who waits, waits here, and gets one that was kept.
     turns: Arc<Semaphore>,
     patience: Duration,
@@ -32,44 +34,42 @@ struct Kept {
     since: Instant,
 }
 
-/// A connection on a ride. Dropped, it goes back to the pool.
+/// A connection on a ride. Dropped, it goes back to the pool; but not within a transaction, which a ride that panicked
+/// must not hand on to the next.
 pub(crate) struct Lent {
-    pub(crate) connection: PoolConnection<Postgres>,
+    pub(crate) connection: Held,
     at: Instant,
     /// Whether it was kept, and may have been lost meanwhile.
     untested: bool,
-    in_transaction: bool,
     turn: Option<OwnedSemaphorePermit>,
 }
 
-/// A ride that ended within a transaction, by a panic for example, must not hand it on to the next.
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if self.in_transaction {
-            self.connection.close_on_drop();
-        }
-    }
-}
-
 impl Keyed {
-    pub(crate) fn of(pool: PgPool) -> Self {
-        let (most, patience) = (pool.options().get_max_connections(), pool.options().get_acquire_timeout());
+    pub(crate) fn of(pool: Pool) -> Self {
+        let options = pool.inner().options();
+        let (most, patience) = (options.get_max_connections(), options.get_acquire_timeout());
         Self { pool, turns: Arc::new(Semaphore::new(most as usize)), patience, kept: Arc::default() }
     }
 
     pub(crate) fn pool(&self) -> &PgPool {
-        &self.pool
+        self.pool.inner()
+    }
+
+    /// Waits for what is asked on a lent connection, but not for ever.
+    pub(crate) async fn answered<T, E: From<sqlx::Error>>(
+        &self,
+        answer: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        self.pool.answered(answer).await
     }
 
     /// One inside of an open transaction. A kept one that was lost meanwhile is passed over: nothing was sent on it.
     pub(crate) async fn begin(&self) -> Result<Lent, sqlx::Error> {
         loop {
             let mut lent = self.lend().await?;
-            match lent.connection.execute("BEGIN").await {
-                Ok(_) => {
-                    lent.in_transaction = true;
-                    return Ok(lent);
-                }
+            lent.connection.doubt();
+            match self.answered(lent.connection.execute("BEGIN")).await {
+                Ok(_) => return Ok(lent),
                 Err(_) if lent.untested => {}
                 Err(error) => return Err(error),
             }
@@ -86,7 +86,11 @@ impl Keyed {
         F: Future<Output = (Lent, sqlx::Result<Vec<R>>)>,
     {
         loop {
-            let (lent, rows) = read(self.lend().await?, keys.clone()).await;
+            let mut lent = self.lend().await?;
+            lent.connection.doubt();
+            let reading = read(lent, keys.clone());
+            let (mut lent, rows) = self.answered(async { Ok::<_, sqlx::Error>(reading.await) }).await?;
+            lent.connection.judge(&rows);
             match rows {
                 Ok(rows) => {
                     self.keep(lent);
@@ -100,9 +104,9 @@ impl Keyed {
 
     /// Keeps a connection for the next ride. Its transaction is over.
     pub(crate) fn keep(&self, mut lent: Lent) {
-        lent.in_transaction = false;
+        lent.connection.trust();
         let turn = lent.turn.take();
-        if lent.at.elapsed() < KEPT_AT_ALL && !self.pool.is_closed() {
+        if lent.at.elapsed() < KEPT_AT_ALL && !self.pool().is_closed() {
             self.kept().push(Kept { lent, since: Instant::now() });
         }
         drop(turn);
@@ -110,7 +114,7 @@ impl Keyed {
 
     /// Closes all, after those on a ride came back.
     pub(crate) async fn close(&self) {
-        let closed = self.pool.close();
+        let closed = self.pool().close();
         self.kept().clear();
         closed.await;
     }
@@ -126,7 +130,7 @@ impl Keyed {
             }
         }
         let connection = self.pool.acquire().await?;
-        Ok(Lent { connection, at: Instant::now(), untested: false, in_transaction: false, turn: Some(turn) })
+        Ok(Lent { connection, at: Instant::now(), untested: false, turn: Some(turn) })
     }
 
     fn pop(&self) -> Option<Kept> {
@@ -135,16 +139,5 @@ impl Keyed {
 
     fn kept(&self) -> std::sync::MutexGuard<'_, Vec<Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whether the connection is of no use any more: broken, or ended by the server.
-fn is_lost(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(said) => {
-            matches!(said.code().as_deref(), Some("57P01" | "57P02" | "57P03" | "57P05"))
-        }
-        _ => false,
     }
 }

@@ -30,11 +30,13 @@
 
 mod api_keys;
 mod books;
+mod bounded;
 mod breaks;
 mod catalogue;
 mod commit;
 mod effects;
 mod error;
+mod gate;
 mod gauges;
 mod hint;
 mod idempotency;
@@ -42,12 +44,15 @@ mod intake;
 mod keyed;
 mod lane;
 mod ledger;
+mod limits;
 mod loads;
 mod migrate;
 mod operations;
 mod pool;
 mod queue;
 mod reader;
+#[cfg(feature = "test-db")]
+pub mod relay;
 mod retention;
 mod rows;
 mod schedules;

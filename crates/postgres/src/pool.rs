@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use paywright_domain::{
-    Changes,
+    Attempt, Changes, Limits, Verdict,
     ports::{Committed, InboxEvent, Received, StoreError},
 };
 use sqlx::{
@@ -12,7 +12,8 @@ use sqlx::{
 };
 
 use crate::{
-    commit::Committer, error::store_error, hint::Bell, intake::Intake, keyed::Keyed, lane::Lane, loads::Loads,
+    bounded::Pool, commit::Committer, error::store_error, gate::Gate, hint::Bell, intake::Intake,
+    keyed::Keyed, lane::Lane, loads::Loads,
 };
 
 /// Decisions, or events, of one ride.
@@ -21,17 +22,22 @@ const SEATS: usize = 64;
 /// it is a single statement.
 const COMMITS: usize = 3;
 const INTAKE: usize = 1;
+/// Of attempts to pay two, as of loads: one is judged while the next is gathered.
+const ATTEMPTS: usize = 2;
+/// How much longer than the server may work on a statement we wait for its answer.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// The storage ports on PostgreSQL. Clones share their connections.
 #[derive(Clone)]
 pub struct Postgres {
     /// For everything but the hot path.
-    pub(crate) pool: PgPool,
+    pub(crate) pool: Pool,
     /// For the hot path, where every statement goes by a key.
     pub(crate) keyed: Keyed,
     pub(crate) loads: Loads,
     pub(crate) commits: Lane<Changes, Committed>,
     pub(crate) intake: Lane<InboxEvent, Received>,
+    pub(crate) attempts: Lane<(Attempt, Limits), Verdict>,
     pub(crate) bell: Bell,
     connect: PgConnectOptions,
 }
@@ -39,7 +45,7 @@ pub struct Postgres {
 /// Without the address: a password may stand in it.
 impl fmt::Debug for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Postgres").field("pool", &self.pool).finish_non_exhaustive()
+        f.debug_struct("Postgres").field("pool", self.pool.inner()).finish_non_exhaustive()
     }
 }
 
@@ -51,7 +57,7 @@ pub struct PoolOptions {
     pub max: u32,
     /// How long to wait for a free one before [`StoreError::Unavailable`].
     pub acquire_timeout: Duration,
-    /// How long one statement may run.
+    /// How long one statement may run. Where no answer comes much longer, the connection is taken for lost.
     pub statement_timeout: Duration,
     /// How long one statement may wait for a row that somebody else changes.
     pub lock_timeout: Duration,
@@ -99,7 +105,9 @@ impl Postgres {
         let committer = Committer { keyed: keyed.clone(), bell: bell.clone() };
         let commits = Lane::new(COMMITS, SEATS, move |decisions| committer.clone().ride(decisions));
         let intake = Lane::new(INTAKE, SEATS, move |arrivals| intake.clone().ride(arrivals));
-        Ok(Self { loads: Loads::new(&keyed), commits, intake, bell, pool, keyed, connect })
+        let gate = Gate { keyed: keyed.clone() };
+        let attempts = Lane::new(ATTEMPTS, SEATS, move |attempts| gate.clone().ride(attempts));
+        Ok(Self { loads: Loads::new(&keyed), commits, intake, attempts, bell, pool, keyed, connect })
     }
 
     /// Asks the server for a sign of life.
@@ -107,18 +115,37 @@ impl Postgres {
     /// # Errors
     /// [`StoreError::Unavailable`] when there is none within the timeouts.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.pool.execute("SELECT 1").await.map(drop).map_err(store_error)
+        (&self.pool).execute("SELECT 1").await.map(drop).map_err(store_error)
+    }
+
+    /// Asks on the hot path, which has connections and threads of its own.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when there is no answer as soon as there should be a connection.
+    pub async fn ping_hot_path(&self) -> Result<(), StoreError> {
+        let patience = self.keyed.pool().options().get_acquire_timeout();
+        let asked = tokio::time::timeout(patience, self.loads.event.ask(String::new())).await;
+        asked.map_err(|late| StoreError::Unavailable(late.into()))?.map(drop)
+    }
+
+    /// Whether the server only reads: a standby, or a primary that was told so.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when there is no answer within the timeouts.
+    pub async fn is_read_only(&self) -> Result<bool, StoreError> {
+        let asked = sqlx::query_scalar("SELECT current_setting('transaction_read_only')::bool");
+        asked.fetch_one(&self.pool).await.map_err(store_error)
     }
 
     /// Closes all connections, after those who hold one gave it back.
     pub async fn close(&self) {
         self.keyed.close().await;
-        self.pool.close().await;
+        self.pool().close().await;
     }
 
     /// The pool itself, for reports and repairs. Do not open transactions on it in a future that may be dropped.
     pub fn pool(&self) -> &PgPool {
-        &self.pool
+        self.pool.inner()
     }
 
     /// How a connection beside the pool is made.
@@ -142,7 +169,7 @@ impl PoolOptions {
     /// The hot path's statements ask for rows by their keys, and never for many: their plans are the same whatever the
     /// values, so they are made once, and never read a whole table. Nothing there can be cancelled between its BEGIN and
     /// its end (see `lane.rs`), so that its connections come back clean.
-    fn pools(&self, connect: &PgConnectOptions) -> (PgPool, PgPool) {
+    fn pools(&self, connect: &PgConnectOptions) -> (Pool, Pool) {
         let keyed = connect.clone().options([
             ("plan_cache_mode", "force_generic_plan"),
             ("enable_seqscan", "off"),
@@ -152,11 +179,11 @@ impl PoolOptions {
         ]);
         let half = (self.max / 2).max(1);
         let pool = PgPoolOptions::new().acquire_timeout(self.acquire_timeout);
+        let general = Self::clean(pool.clone()).max_connections((self.max - half).max(1));
+        let bounded = |pool| Pool::new(pool, self.statement_timeout + SILENCE);
         (
-            Self::clean(pool.clone())
-                .max_connections((self.max - half).max(1))
-                .connect_lazy_with(connect.clone()),
-            pool.max_connections(half).connect_lazy_with(keyed),
+            bounded(general.connect_lazy_with(connect.clone())),
+            bounded(pool.max_connections(half).connect_lazy_with(keyed)),
         )
     }
 

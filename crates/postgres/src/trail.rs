@@ -18,8 +18,10 @@ pub(crate) async fn declines(
     let mut entries = Vec::new();
     for Decline { order, payment, refusal } in declines {
         let insert = sqlx::query!(
-            "INSERT INTO payment_declines (payment_id, key, order_id, mode, code, decline_code, advice, message, at)
-             VALUES ($1, $2, $3, (SELECT mode FROM orders WHERE id = $3), $4, $5, $6, $7, $8)
+            "INSERT INTO payment_declines (payment_id, key, order_id, mode, customer_id, code, decline_code, advice, message,
+                                           at)
+             VALUES ($1, $2, $3, (SELECT mode FROM orders WHERE id = $3), (SELECT customer_id FROM orders WHERE id = $3), $4,
+                     $5, $6, $7, $8)
              ON CONFLICT ON CONSTRAINT payment_declines_pkey DO NOTHING",
             payment.uuid(),
             &clean(&refusal.key),

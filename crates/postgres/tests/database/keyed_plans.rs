@@ -53,6 +53,12 @@ const KEYED: &[(&str, &[&str])] = &[
     ("UPDATE gateway_calls", &["gateway_calls_pkey"]),
     ("INSERT INTO ledger_entries", PAYMENT),
     ("INSERT INTO payment_declines", ORDER),
+    ("WITH asked AS MATERIALIZED (", ORDER),
+    ("WITH asked AS MATERIALIZED (", &["payments_by_order"]),
+    ("WITH asked AS MATERIALIZED (", &["payment_declines_by_order"]),
+    ("WITH asked AS MATERIALIZED (", &["payment_declines_by_customer"]),
+    ("WITH asked AS MATERIALIZED (", &["payment_origins_pkey"]),
+    ("WITH asked AS MATERIALIZED (", &["limit_meters_pkey"]),
     ("gateway_event, gateway_request, at, position)", ORDER),
 ];
 

@@ -10,7 +10,6 @@ mod operations;
 mod pools;
 mod reconciliation;
 mod refunds;
-mod relay;
 mod repeats;
 mod retention;
 mod schedules;
