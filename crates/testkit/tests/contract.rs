@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use paywright_testkit::{
     MemoryStore, WallClock,
-    contract::{Backend, Bookkeeper},
+    contract::{Backend, Bookkeeper, Doorkeeper},
 };
 
 async fn fresh() -> (Arc<dyn Backend>, ()) {
@@ -15,8 +15,13 @@ async fn fresh_books() -> (Arc<dyn Bookkeeper>, ()) {
     (Arc::new(MemoryStore::new(Arc::new(WallClock))), ())
 }
 
+async fn fresh_door() -> (Arc<dyn Doorkeeper>, ()) {
+    (Arc::new(MemoryStore::new(Arc::new(WallClock))), ())
+}
+
 paywright_testkit::store_contract!(fresh());
 paywright_testkit::queue_contract!(fresh());
 paywright_testkit::catalogue_contract!(fresh());
 paywright_testkit::reader_contract!(fresh());
 paywright_testkit::books_contract!(fresh_books());
+paywright_testkit::limiter_contract!(fresh_door());

@@ -2,8 +2,8 @@
 //!
 //! The functions take a fresh store and panic when a promise is broken. Hook all of them up to an implementor with
 //! [`store_contract!`](crate::store_contract), [`queue_contract!`](crate::queue_contract),
-//! [`catalogue_contract!`](crate::catalogue_contract), [`reader_contract!`](crate::reader_contract) and
-//! [`books_contract!`](crate::books_contract).
+//! [`catalogue_contract!`](crate::catalogue_contract), [`reader_contract!`](crate::reader_contract),
+//! [`books_contract!`](crate::books_contract) and [`limiter_contract!`](crate::limiter_contract).
 //!
 //! Stores count leases by a clock of their own, so nothing here moves time: leases that must end are short and
 //! polled for, leases that must hold are a minute long.
@@ -19,7 +19,10 @@ pub mod inbox;
 pub mod jobs;
 pub mod leases;
 pub mod ledger;
+pub mod limits;
 pub mod payments;
+pub mod random;
+mod random_units;
 pub mod reader;
 pub mod refunds;
 pub mod rows;
@@ -30,7 +33,7 @@ pub mod trail;
 pub mod turns;
 pub mod versions;
 
-use paywright_domain::ports::{Books, Catalogue, Queue, Reader, Store};
+use paywright_domain::ports::{Books, Catalogue, Limiter, Queue, Reader, Store};
 
 /// A store with all its ports.
 pub trait Backend: Store + Queue + Catalogue + Reader {}
@@ -41,6 +44,11 @@ impl<T: Store + Queue + Catalogue + Reader + ?Sized> Backend for T {}
 pub trait Bookkeeper: Backend + Books {}
 
 impl<T: Backend + Books + ?Sized> Bookkeeper for T {}
+
+/// A store that counts attempts to pay too.
+pub trait Doorkeeper: Backend + Limiter {}
+
+impl<T: Backend + Limiter + ?Sized> Doorkeeper for T {}
 
 /// One test for each promise of [`Store`](paywright_domain::ports::Store).
 ///
@@ -145,6 +153,9 @@ macro_rules! store_contract {
             concurrency: [
                 units_of_different_orders_do_not_disturb_each_other,
                 racing_deciders_leave_a_path_without_gaps,
+            ],
+            random: [
+                units_at_once_come_to_what_some_order_of_them_comes_to,
             ],
         }
     };
@@ -256,6 +267,29 @@ macro_rules! books_contract {
                 a_payout_reads_back_as_it_was_seen_last,
                 payouts_are_listed_newest_first_in_pages,
                 the_differences_of_a_time_are_summed_up,
+            ],
+        }
+    };
+}
+
+/// One test for each promise of [`Limiter`](paywright_domain::ports::Limiter); see [`store_contract!`], but for a future of
+/// `(Arc<dyn Doorkeeper>, guard)`.
+#[macro_export]
+macro_rules! limiter_contract {
+    ($fresh:expr) => {
+        $crate::promises! { $fresh; limiter_contract;
+            limits: [
+                a_quota_is_used_up_and_comes_back,
+                each_network_customer_and_key_has_its_own,
+                modes_are_counted_apart,
+                of_many_at_once_no_more_are_admitted_than_there_is_room,
+                who_is_refused_uses_up_nothing,
+                payments_of_an_order_are_counted,
+                declines_count_for_order_customer_and_network,
+                the_longest_wait_is_told,
+                without_quotas_everybody_is_admitted,
+                bad_keys_are_counted_by_network,
+                what_became_of_attempts_is_told,
             ],
         }
     };

@@ -7,7 +7,7 @@ use paywright_domain::{
 
 use super::{
     commit::bug,
-    state::{BreakEnd, State, StoredBreak},
+    state::{BreakEnd, Flaw, State, StoredBreak},
 };
 
 impl State {
@@ -37,7 +37,8 @@ impl State {
             if journal.entries.iter().any(|entry| entry.amount.is_zero() || entry.debit == entry.credit) {
                 return Err(bug("a line of the ledger that moves nothing"));
             }
-            if !self.journals.iter().any(|known| known.key == journal.key) {
+            let known = self.journals.iter().any(|known| known.key == journal.key);
+            if !known || self.flaw == Some(Flaw::BookedTwice) {
                 self.journals.push(journal.clone());
             }
         }

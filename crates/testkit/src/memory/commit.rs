@@ -4,9 +4,9 @@ use paywright_domain::{
 };
 use time::OffsetDateTime;
 
-use super::state::{AuditRow, JobState, State};
+use super::state::{AuditRow, Flaw, JobState, State};
 
-/// Writes `changes` into `state`, which the caller throws away unless this is `Now`.
+/// Writes `changes` into `state`, which the caller puts back as it was unless this is `Now`.
 pub(super) fn write(
     state: &mut State,
     changes: Changes,
@@ -54,7 +54,8 @@ pub(super) fn write(
 impl State {
     /// Takes the cause, and completes its job if it is one. `Before` when it was taken.
     fn take(&mut self, changes: &Changes) -> Result<Option<Committed>, StoreError> {
-        if !self.causes.insert(changes.cause.to_string()) {
+        let known = !self.causes.insert(changes.cause.to_string());
+        if known && self.flaw != Some(Flaw::CauseTwice) {
             return Ok(Some(Committed::Before));
         }
         if let Cause::Job(lease) = changes.cause {

@@ -7,9 +7,11 @@ mod books;
 mod catalogue;
 mod commit;
 mod jobs;
+mod limits;
 mod queue;
 mod reader;
 mod reconciliation;
+mod saved;
 mod state;
 mod steps;
 mod store;
@@ -17,11 +19,12 @@ mod store;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use paywright_domain::{
-    Break, Customer, Decline, Dispute, GatewayCall, Journal, Order, Payment, Refund,
-    ports::{Clock, InboxEvent, Listed, Page},
+    Break, Customer, Decline, Dispute, GatewayCall, JobId, Journal, Order, OrderId, Payment, Refund,
+    ports::{Clock, InboxEvent, Listed, Page, QueueName},
 };
+use time::OffsetDateTime;
 
-pub use state::{AuditRow, BreakEnd, JobState, StoredBreak, StoredJob};
+pub use state::{AuditRow, BreakEnd, Flaw, JobState, StoredBreak, StoredJob};
 
 use crate::ManualClock;
 
@@ -35,6 +38,11 @@ impl MemoryStore {
     /// An empty store; leases and due times are counted by `clock`.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, state: Mutex::default() }
+    }
+
+    /// The same, but that it breaks one promise: for checking those who check.
+    pub fn flawed(clock: Arc<dyn Clock>, flaw: Flaw) -> Self {
+        Self { clock, state: Mutex::new(state::State { flaw: Some(flaw), ..state::State::default() }) }
     }
 
     /// Every order, oldest first.
@@ -96,6 +104,36 @@ impl MemoryStore {
     /// Every job, done and buried ones included, in the order of their births.
     pub fn jobs(&self) -> Vec<StoredJob> {
         self.rows().jobs.clone()
+    }
+
+    /// A job with everything that is kept of it.
+    pub fn job(&self, id: JobId) -> Option<StoredJob> {
+        self.rows().jobs.iter().find(|job| job.id == id).cloned()
+    }
+
+    /// A person has a dead job tried again, as if for the first time.
+    pub fn revive(&self, id: JobId) {
+        let now = self.clock.now();
+        if let Some(job) = self.rows().job(id).filter(|job| job.state == JobState::Buried) {
+            (job.state, job.due_at, job.attempts) = (JobState::Waiting, now, 0);
+        }
+    }
+
+    /// When the first job of a queue can be claimed; `None` while nothing waits.
+    pub fn next_due(&self, queue: QueueName) -> Option<OffsetDateTime> {
+        let state = self.rows();
+        let waits = state.jobs.iter().filter(|job| job.queue == queue);
+        waits.filter_map(|job| job.claimable_at()).min()
+    }
+
+    /// How many lines the audit trails of all orders have.
+    pub fn trail_len(&self) -> usize {
+        self.rows().audit.len()
+    }
+
+    /// The recorded calls of an order, oldest first.
+    pub fn calls_of(&self, order: OrderId) -> Vec<GatewayCall> {
+        self.rows().calls.values().filter(|call| call.order == order).cloned().collect()
     }
 
     /// Every received event.

@@ -6,7 +6,7 @@ use paywright_domain::{
     ports::{Committed, Store, StoreError},
 };
 
-use super::{MemoryStore, commit};
+use super::{MemoryStore, commit, saved::Saved};
 
 #[async_trait]
 impl Store for MemoryStore {
@@ -93,11 +93,11 @@ impl Store for MemoryStore {
     async fn commit(&self, changes: Changes) -> Result<Committed, StoreError> {
         let now = self.clock.now();
         let mut state = self.rows();
-        let mut draft = state.clone();
-        let committed = commit::write(&mut draft, changes, now)?;
-        if committed == Committed::Now {
-            *state = draft;
+        let before = Saved::of(&state, &changes);
+        let committed = commit::write(&mut state, changes, now);
+        if !matches!(committed, Ok(Committed::Now)) {
+            before.restore(&mut state);
         }
-        Ok(committed)
+        committed
     }
 }
