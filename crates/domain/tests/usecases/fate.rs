@@ -1,11 +1,11 @@
-//! Ports that die, fail or pause on demand.
+//! Ports that die, fail, sleep or stutter on demand.
 
 use std::{
     future::Future,
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
 };
@@ -13,9 +13,11 @@ use std::{
 use async_trait::async_trait;
 use paywright_domain::{ports::*, *};
 use paywright_testkit::{FakeGateway, MemoryStore};
+use strum::{EnumIter, IntoEnumIterator};
+use time::Duration;
 
 /// How a port call goes wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumIter)]
 pub(crate) enum Blow {
     /// The process is killed before the call has an effect.
     DieBefore,
@@ -25,19 +27,68 @@ pub(crate) enum Blow {
     FailBefore,
     /// It happens, and the answer is lost.
     FailAfter,
+    /// The process stands still before the call, longer than any lease, and then goes on as if nothing were.
+    SleepBefore,
+    /// The same after the call, before its answer is heard.
+    SleepAfter,
+    /// It happens twice, and the second answer is heard; for calls that change something.
+    Twice,
     /// Somebody else was faster; for commits only.
     Conflict,
-    /// The lease went to somebody else; for commits only.
+    /// The lease went to somebody else; for commits only, and on demand only.
     LeaseLost,
 }
 
-/// What happens to which port call. Calls of the store and of the gateway are counted together, from 0.
+/// What a port call is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nature {
+    /// It changes nothing.
+    Look,
+    /// It changes something.
+    Act,
+    /// It commits a decision.
+    Commit,
+}
+
+impl Blow {
+    /// Everything that can happen to such a call.
+    pub(crate) fn all(nature: Nature) -> Vec<Self> {
+        Self::iter().filter(|blow| blow.can_meet(nature)).collect()
+    }
+
+    /// Those that leave something different behind. A process that dies at a look, or between two calls, leaves what one
+    /// leaves that dies before the next change; a look that fails leaves the same whether it was performed or not.
+    pub(crate) fn distinct(nature: Nature) -> Vec<Self> {
+        match nature {
+            Nature::Look => vec![Self::FailBefore],
+            Nature::Act => vec![Self::DieBefore, Self::DieAfter, Self::FailBefore, Self::FailAfter],
+            Nature::Commit => [Self::distinct(Nature::Act), vec![Self::Conflict]].concat(),
+        }
+    }
+
+    fn can_meet(self, nature: Nature) -> bool {
+        match self {
+            Self::DieBefore
+            | Self::DieAfter
+            | Self::FailBefore
+            | Self::FailAfter
+            | Self::SleepBefore
+            | Self::SleepAfter => true,
+            Self::Twice => nature != Nature::Look,
+            Self::Conflict => nature == Nature::Commit,
+            Self::LeaseLost => false,
+        }
+    }
+}
+
+/// What happens to which port call. The calls of all ports are counted together, from 0.
 #[derive(Default)]
 pub(crate) struct Fate {
     blows: Mutex<Vec<(usize, Blow)>>,
-    calls: AtomicUsize,
+    calls: Mutex<Vec<Nature>>,
     commits: Mutex<Vec<Blow>>,
     pausing: AtomicBool,
+    asleep: AtomicBool,
 }
 
 impl Fate {
@@ -58,7 +109,12 @@ impl Fate {
 
     /// How many calls there were.
     pub(crate) fn calls(&self) -> usize {
-        self.calls.load(Ordering::Relaxed)
+        self.calls.lock().unwrap().len()
+    }
+
+    /// What the calls were for, in their order.
+    pub(crate) fn natures(&self) -> Vec<Nature> {
+        self.calls.lock().unwrap().clone()
     }
 
     /// Whether every blow fell.
@@ -66,33 +122,61 @@ impl Fate {
         self.blows.lock().unwrap().is_empty()
     }
 
-    fn next(&self) -> Option<Blow> {
-        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+    /// Whether a process that waits sleeps, and is not dead. Asked once for each.
+    pub(crate) fn fell_asleep(&self) -> bool {
+        self.asleep.swap(false, Ordering::Relaxed)
+    }
+
+    fn next(&self, nature: Nature) -> Option<Blow> {
+        let call = {
+            let mut calls = self.calls.lock().unwrap();
+            calls.push(nature);
+            calls.len() - 1
+        };
         let mut blows = self.blows.lock().unwrap();
         let at = blows.iter().position(|(number, _)| *number == call)?;
         Some(blows.remove(at).1)
     }
 
-    async fn around<T, E>(
+    async fn sleep(&self) {
+        self.asleep.store(true, Ordering::Relaxed);
+        Pause::default().await;
+    }
+
+    async fn around<T, E, F: Future<Output = Result<T, E>>>(
         &self,
-        call: impl Future<Output = Result<T, E>>,
-        lost: impl FnOnce() -> E,
+        nature: Nature,
+        mut call: impl FnMut() -> F,
+        lost: impl FnOnce(Blow) -> E,
     ) -> Result<T, E> {
         if self.pausing.load(Ordering::Relaxed) {
             Pause::default().await;
         }
-        match self.next() {
-            None => call.await,
+        match self.next(nature) {
+            None => call().await,
             Some(Blow::DieBefore) => std::future::pending().await,
             Some(Blow::DieAfter) => {
-                let _ = call.await;
+                let _ = call().await;
                 std::future::pending().await
             }
             Some(Blow::FailAfter) => {
-                let _ = call.await;
-                Err(lost())
+                let _ = call().await;
+                Err(lost(Blow::FailAfter))
             }
-            Some(Blow::FailBefore | Blow::Conflict | Blow::LeaseLost) => Err(lost()),
+            Some(Blow::SleepBefore) => {
+                self.sleep().await;
+                call().await
+            }
+            Some(Blow::SleepAfter) => {
+                let answer = call().await;
+                self.sleep().await;
+                answer
+            }
+            Some(Blow::Twice) => {
+                let _ = call().await;
+                call().await
+            }
+            Some(blow @ (Blow::FailBefore | Blow::Conflict | Blow::LeaseLost)) => Err(lost(blow)),
         }
     }
 }
@@ -108,7 +192,7 @@ impl Future for Pause {
     }
 }
 
-/// A store and a gateway under a fate.
+/// A store with its queue, and a gateway, under a fate.
 pub(crate) struct Fragile {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) gateway: Arc<FakeGateway>,
@@ -116,19 +200,49 @@ pub(crate) struct Fragile {
 }
 
 impl Fragile {
+    /// A look into the store.
     pub(crate) async fn stored<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.fate.around(call, || StoreError::Unavailable("fate".into())).await
+        let mut call = Some(call);
+        self.fate.around(Nature::Look, || call.take().unwrap(), store_error).await
     }
 
+    /// Something that the store keeps.
+    pub(crate) async fn written<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        call: impl FnMut() -> F,
+    ) -> Result<T, StoreError> {
+        self.fate.around(Nature::Act, call, store_error).await
+    }
+
+    /// A look at the gateway.
     pub(crate) async fn asked<T>(
         &self,
         call: impl Future<Output = Result<T, GatewayError>>,
     ) -> Result<T, GatewayError> {
-        self.fate.around(call, || GatewayError::Unknown("fate".into())).await
+        let mut call = Some(call);
+        self.fate.around(Nature::Look, || call.take().unwrap(), gateway_error).await
     }
+}
+
+fn store_error(blow: Blow) -> StoreError {
+    match blow {
+        Blow::Conflict => StoreError::Conflict,
+        Blow::LeaseLost => StoreError::LeaseLost,
+        Blow::DieBefore
+        | Blow::DieAfter
+        | Blow::FailBefore
+        | Blow::FailAfter
+        | Blow::SleepBefore
+        | Blow::SleepAfter
+        | Blow::Twice => StoreError::Unavailable("fate".into()),
+    }
+}
+
+fn gateway_error(_: Blow) -> GatewayError {
+    GatewayError::Unknown("fate".into())
 }
 
 #[async_trait]
@@ -193,19 +307,39 @@ impl Store for Fragile {
             if blows.is_empty() { None } else { Some(blows.remove(0)) }
         };
         match blow {
-            Some(Blow::Conflict) => Err(StoreError::Conflict),
-            Some(Blow::LeaseLost) => Err(StoreError::LeaseLost),
-            Some(Blow::FailBefore) => Err(StoreError::Unavailable("fate".into())),
+            Some(blow @ (Blow::Conflict | Blow::LeaseLost | Blow::FailBefore)) => Err(store_error(blow)),
             Some(other) => panic!("{other:?} is not a commit's"),
-            None => self.stored(self.store.commit(changes)).await,
+            None => {
+                let commit = || self.store.commit(changes.clone());
+                self.fate.around(Nature::Commit, commit, store_error).await
+            }
         }
+    }
+}
+
+#[async_trait]
+impl Queue for Fragile {
+    async fn receive(&self, event: InboxEvent) -> Result<Received, StoreError> {
+        self.written(|| self.store.receive(event.clone())).await
+    }
+    async fn event(&self, id: &str) -> Result<Option<InboxEvent>, StoreError> {
+        self.stored(self.store.event(id)).await
+    }
+    async fn claim(&self, queue: QueueName, limit: u32, lease: Duration) -> Result<Vec<Job>, StoreError> {
+        self.written(|| self.store.claim(queue, limit, lease)).await
+    }
+    async fn retry(&self, lease: Lease, delay: Duration, reason: &str) -> Result<(), StoreError> {
+        self.written(|| self.store.retry(lease, delay, reason)).await
+    }
+    async fn bury(&self, lease: Lease, reason: &str) -> Result<(), StoreError> {
+        self.written(|| self.store.bury(lease, reason)).await
     }
 }
 
 #[async_trait]
 impl Gateway for Fragile {
     async fn perform(&self, call: &GatewayCall) -> Result<Reply, GatewayError> {
-        self.asked(self.gateway.perform(call)).await
+        self.fate.around(Nature::Act, || self.gateway.perform(call), gateway_error).await
     }
     async fn find(&self, call: &GatewayCall) -> Result<Option<Reply>, GatewayError> {
         self.asked(self.gateway.find(call)).await

@@ -103,7 +103,7 @@ impl Books for Fragile {
         self.stored(self.store.cursor(mode, section)).await
     }
     async fn advance(&self, mode: Mode, section: Section, to: OffsetDateTime) -> Result<(), StoreError> {
-        self.stored(self.store.advance(mode, section, to)).await
+        self.written(|| self.store.advance(mode, section, to)).await
     }
     async fn unsettled(
         &self,
@@ -115,7 +115,7 @@ impl Books for Fragile {
         self.stored(self.store.unsettled(mode, asked, after, limit)).await
     }
     async fn looked(&self, payments: &[PaymentId], at: OffsetDateTime) -> Result<(), StoreError> {
-        self.stored(self.store.looked(payments, at)).await
+        self.written(|| self.store.looked(payments, at)).await
     }
     async fn abandoned_calls(
         &self,
@@ -129,7 +129,7 @@ impl Books for Fragile {
         self.stored(self.store.booked(mode, ids)).await
     }
     async fn record_payout(&self, record: &PayoutRecord) -> Result<(), StoreError> {
-        self.stored(self.store.record_payout(record)).await
+        self.written(|| self.store.record_payout(record)).await
     }
     async fn payout(&self, mode: Mode, id: &PayoutId) -> Result<Option<PayoutRecord>, StoreError> {
         self.stored(self.store.payout(mode, id)).await
@@ -143,10 +143,10 @@ impl Books for Fragile {
         self.stored(self.store.list_payouts(mode, limit, after)).await
     }
     async fn begin(&self, run: &Run) -> Result<(), StoreError> {
-        self.stored(self.store.begin(run)).await
+        self.written(|| self.store.begin(run)).await
     }
     async fn finish(&self, run: &Run) -> Result<(), StoreError> {
-        self.stored(self.store.finish(run)).await
+        self.written(|| self.store.finish(run)).await
     }
     async fn run(&self, mode: Mode, id: RunId) -> Result<Option<Run>, StoreError> {
         self.stored(Books::run(&*self.store, mode, id)).await

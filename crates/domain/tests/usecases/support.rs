@@ -45,7 +45,7 @@ impl Shop {
             Arc::new(Fragile { store: store.clone(), gateway: gateway.clone(), fate: fate.clone() });
         let ports = Ports {
             store: fragile.clone(),
-            queue: store.clone(),
+            queue: fragile.clone(),
             gateway: fragile,
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::default()),
