@@ -1,10 +1,17 @@
 //! Configuration: a file, overridden by the environment. Checked once at the start; secrets never print.
 
+mod limits;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
 use paywright_domain::{CaptureMethod, Mode, usecase::ExpiringHold};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+
+pub use limits::{Limits, OnManyDeclines};
+
+use crate::http::client_address;
 
 /// Everything that can be set. `paywright.toml`, then `PAYWRIGHT__SECTION__KEY`, then the usual names
 /// (`DATABASE_URL`, `STRIPE_...`); the later wins.
@@ -28,6 +35,8 @@ pub struct Settings {
     pub orders: Orders,
     /// Payments.
     pub payments: Payments,
+    /// How often somebody may try to pay.
+    pub limits: Limits,
     /// The worker.
     pub worker: Worker,
     /// How long what is over is kept.
@@ -48,6 +57,9 @@ pub struct Http {
     pub bind: SocketAddr,
     /// How browsers reach us, `https://pay.example.org`; by default the address we listen on.
     pub public_url: Option<String>,
+    /// The proxies before us, which say from where a request came: addresses and networks.
+    #[serde(deserialize_with = "proxies")]
+    pub trusted_proxies: Vec<IpNet>,
     /// Threads.
     pub workers: usize,
     /// Seconds that requests under way get when we stop.
@@ -381,6 +393,14 @@ fn address_or_none<'de, D: serde::Deserializer<'de>>(
     }
 }
 
+/// Addresses and networks, separated by commas.
+fn proxies<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let wrong =
+        |part| format!("http.trusted_proxies: {part} is neither an address nor a network such as 10.0.0.0/8");
+    client_address::proxies(&text).map_err(|part| serde::de::Error::custom(wrong(part)))
+}
+
 fn at_least<'de, const MIN: u32, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     match u32::deserialize(deserializer)? {
         number if number >= MIN => Ok(number),
@@ -508,6 +528,41 @@ mod tests {
                 load(&[(&format!("PAYWRIGHT__RECONCILIATION__{name}"), "0")]).unwrap_err().to_string();
             assert!(error.contains("must be 1 or more"), "{error}");
         }
+    }
+
+    #[test]
+    fn limits_are_a_number_and_a_time_or_off() {
+        let usual = Settings::defaults().limits;
+        assert_eq!(usual.payments_per_address, "30/10m".parse().ok());
+        assert_eq!((usual.payments_per_key, usual.breaker), (None, OnManyDeclines::Tighten));
+        let name = "PAYWRIGHT__LIMITS__PAYMENTS_PER_ADDRESS";
+        for (value, quota) in [("5/1h", "5/1h".parse().ok()), ("off", None), ("0", None), ("false", None)] {
+            assert_eq!(load(&[(name, value)]).unwrap().limits.payments_per_address, quota, "{value}");
+        }
+        for (name, value, says) in [
+            (name, "5", "a time such as"),
+            (name, "", "a time such as"),
+            (name, "5/1d", "a time such as"),
+            ("PAYWRIGHT__LIMITS__BREAKER", "open", "\"tighten\" or \"refuse\""),
+            ("PAYWRIGHT__LIMITS__BREAKER_DECLINES", "off", "limits.breaker = \"off\""),
+            ("PAYWRIGHT__LIMITS__BREAKER_PERCENT", "0", "1 to 100"),
+            ("PAYWRIGHT__LIMITS__BREAKER_PERCENT", "101", "1 to 100"),
+        ] {
+            let error = load(&[(name, value)]).unwrap_err().to_string();
+            assert!(error.contains(says), "{name}={value}: {error}");
+            assert!(error.contains(&name.rsplit("__").next().unwrap().to_lowercase()), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn proxies_are_declared_by_address() {
+        assert_eq!(Settings::defaults().http.trusted_proxies.len(), 2);
+        let name = "PAYWRIGHT__HTTP__TRUSTED_PROXIES";
+        let of = |value| load(&[(name, value)]).map(|settings| settings.http.trusted_proxies);
+        assert_eq!(of("").unwrap(), []);
+        assert_eq!(of("10.0.0.0/8, 2001:db8::/32").unwrap().len(), 2);
+        let error = of("10.0.0.0/8, proxy").unwrap_err().to_string();
+        assert!(error.contains("http.trusted_proxies: proxy is neither"), "{error}");
     }
 
     #[test]

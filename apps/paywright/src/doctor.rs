@@ -5,6 +5,7 @@
 
 pub mod endpoint;
 mod inside;
+mod limits;
 
 use paywright_domain::Mode;
 use paywright_postgres::Postgres;
@@ -124,6 +125,7 @@ pub async fn examine(settings: &Settings) -> Vec<Check> {
     }
     if let Some(store) = store {
         inside::look(&store, settings.mode, &mut checks).await;
+        limits::look(&store, settings, &mut checks).await;
         store.close().await;
     }
     checks

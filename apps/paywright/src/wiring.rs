@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use paywright_domain::{
     ports::{Archive, Clock, Gateway, Queue, Store},
     usecase::{
-        AdvanceOrder, AnswerDispute, CancelOrder, Pace, PerformCall, PlaceOrder, Policy, Ports, Reconcile,
-        RecordEvent, RequestRefund, SettleHold, StartPayment, SyncPayment, WatchOrder,
+        AdvanceOrder, AnswerDispute, CancelOrder, Pace, PlaceOrder, Policy, Ports, Reconcile, RequestRefund,
+        RunJob, SettleHold, StartPayment, SyncPayment,
     },
 };
 use paywright_postgres::{ApiKeys, IdempotencyKeys, Operations, PoolOptions, Postgres};
@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     config::{self, Settings},
-    http::turns::Turns,
+    http::{limits::Gate, turns::Turns},
     metrics::{archive::MeasuredArchive, gateway::Measured},
     system::{OsEntropy, SystemClock},
 };
@@ -51,6 +51,8 @@ pub struct App {
     pub settle_hold: SettleHold,
     /// Asks Stripe how payments stand.
     pub sync_payment: SyncPayment,
+    /// Who may try to pay, and how often.
+    pub gate: Gate,
     /// Turns at payments, for crowds.
     pub turns: Turns,
     /// Gives money back.
@@ -61,12 +63,8 @@ pub struct App {
     pub answer_dispute: AnswerDispute,
     /// Fulfils orders.
     pub advance_order: AdvanceOrder,
-    /// Looks after orders.
-    pub watch_order: WatchOrder,
-    /// Reads events.
-    pub record_event: RecordEvent,
-    /// Calls Stripe.
-    pub perform_call: PerformCall,
+    /// Runs claimed jobs: reads events, calls Stripe, looks after orders.
+    pub run_job: RunJob,
     /// Compares our books with Stripe's.
     pub reconcile: Reconcile,
     /// Stripe itself: its clock, and where it sends events.
@@ -106,14 +104,13 @@ impl App {
             start_payment: StartPayment::new(ports.clone(), policy.clone()),
             settle_hold: SettleHold::new(ports.clone(), policy.clone()),
             sync_payment: SyncPayment::new(ports.clone(), policy.clone()),
+            gate: Gate::new(&settings, Arc::new(store.clone())),
             turns: Turns::default(),
             request_refund: RequestRefund::new(ports.clone(), policy.clone()),
             cancel_order: CancelOrder::new(ports.clone(), policy.clone()),
             answer_dispute: AnswerDispute::new(ports.clone(), policy.clone()),
             advance_order: AdvanceOrder::new(ports.clone(), policy.clone()),
-            watch_order: WatchOrder::new(ports.clone(), policy.clone()),
-            record_event: RecordEvent::new(ports.clone()),
-            perform_call: PerformCall::new(ports.clone(), policy.clone()),
+            run_job: RunJob::new(ports.clone(), policy.clone()),
             reconcile: Reconcile::new(
                 ports.clone(),
                 policy,

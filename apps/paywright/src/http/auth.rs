@@ -55,8 +55,8 @@ impl Caller {
 /// Authenticates a request and checks that its key may do `scope`.
 ///
 /// # Errors
-/// 401 without a key that is known, of this mode and not revoked; 403 when the key lacks the scope; 503 when the
-/// database is away (no grant is remembered).
+/// 401 without a key that is known, of this mode and not revoked, 429 where too many of those came from; 403 when the key
+/// lacks the scope; 503 when the database is away (no grant is remembered).
 pub async fn caller(app: &App, request: &HttpRequest, scope: &str) -> Result<Caller, Problem> {
     let header = request
         .headers()
@@ -71,10 +71,14 @@ pub async fn caller(app: &App, request: &HttpRequest, scope: &str) -> Result<Cal
         .ok_or_else(|| unauthorized("the Authorization header must be \"Bearer\" and a key"))?;
     let prefix = format!("pw_{}_", app.settings.mode);
     if !secret.starts_with(&prefix) {
+        app.gate.bad_key(request).await?;
         return Err(unauthorized(&format!("this server takes {} keys ({prefix}...)", app.settings.mode)));
     }
     let key = app.api_keys.find(secret).await?.filter(|key| key.mode == app.settings.mode);
-    let key = key.ok_or_else(|| unauthorized("unknown or revoked API key"))?;
+    let Some(key) = key else {
+        app.gate.bad_key(request).await?;
+        return Err(unauthorized("unknown or revoked API key"));
+    };
     if !key.may(scope) {
         let problem = Problem::new(StatusCode::FORBIDDEN, "missing_scope", "The key may not do this");
         return Err(problem.detail(format!("this needs the scope {scope}")));

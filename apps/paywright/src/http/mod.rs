@@ -2,7 +2,9 @@
 
 pub mod auth;
 pub mod body;
+pub mod client_address;
 pub mod idempotent;
+pub mod limits;
 pub mod openapi;
 pub mod present;
 pub mod problem;

@@ -4,7 +4,7 @@ mod catalogue;
 mod errors;
 
 use actix_web::{HttpResponse, ResponseError, http::StatusCode, http::header};
-use paywright_domain::Money;
+use paywright_domain::{Money, Quota, Rule};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -57,6 +57,8 @@ pub(super) struct Fields {
     refundable: Option<u64>,
     #[serde(skip)]
     retry_after_s: Option<u64>,
+    #[serde(skip)]
+    limited: Option<(Rule, Quota)>,
 }
 
 /// Which field is wrong, and why.
@@ -83,6 +85,7 @@ impl Problem {
             allowed: None,
             refundable: None,
             retry_after_s: None,
+            limited: None,
         }))
     }
 
@@ -98,6 +101,18 @@ impl Problem {
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.0.retry_after_s = Some(seconds);
         self
+    }
+
+    /// By which rule there were too many.
+    #[must_use]
+    pub fn limited(mut self, rule: Rule, quota: Quota) -> Self {
+        self.0.limited = Some((rule, quota));
+        self
+    }
+
+    /// After how many seconds it is worth trying again.
+    pub fn retry_after_s(&self) -> Option<u64> {
+        self.0.retry_after_s
     }
 
     /// 400: the request is not what HTTP or JSON allow.
@@ -178,6 +193,12 @@ impl ResponseError for Problem {
         let mut response = HttpResponse::build(self.status());
         if let Some(seconds) = self.0.retry_after_s {
             response.insert_header((header::RETRY_AFTER, seconds));
+        }
+        // As draft-ietf-httpapi-ratelimit-headers-10 has them.
+        if let (Some((rule, quota)), Some(seconds)) = (self.0.limited, self.0.retry_after_s) {
+            let (count, window) = (quota.count(), quota.window().whole_seconds());
+            response.insert_header(("ratelimit-policy", format!("\"{rule}\";q={count};w={window}")));
+            response.insert_header(("ratelimit", format!("\"{rule}\";r=0;t={seconds}")));
         }
         if self.status() == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));

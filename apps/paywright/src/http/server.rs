@@ -14,20 +14,24 @@ use actix_web::{
 use futures::FutureExt as _;
 use tracing_actix_web::{RequestId, TracingLogger};
 
-use super::{problem::Problem, routes};
-use crate::{metrics, wiring::App};
+use super::{limits, problem::Problem, routes};
+use crate::{
+    metrics::{self, http::Route},
+    wiring::App,
+};
 
 /// How long a client may take to send a request's head.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 /// Connections at the same time, for each thread.
 const CONNECTIONS_MAX: usize = 5_000;
 
-/// Starts serving on `listener`. The caller awaits the server and stops it by its handle.
+/// Starts serving on `listener`, and looking after the declines of the whole shop. The caller awaits the server and stops it by its handle.
 ///
 /// # Errors
 /// When the socket cannot be used.
 pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
     let (workers, drain) = (app.settings.http.workers, app.settings.http.drain_seconds);
+    tokio::spawn(limits::watch(Arc::downgrade(&app)));
     let data = web::Data::from(app);
     let server = HttpServer::new(move || {
         ActixApp::new()
@@ -107,13 +111,12 @@ struct Span;
 impl tracing_actix_web::RootSpanBuilder for Span {
     fn on_request_start(request: &ServiceRequest) -> tracing::Span {
         use actix_web::HttpMessage as _;
-        let id = request.extensions().get::<RequestId>().map(ToString::to_string);
-        let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
+        let known = request.extensions();
         tracing::info_span!(
             "request",
             method = %request.method(),
-            route,
-            request.id = id,
+            route = known.get::<Route>().map(|route| route.0.as_str()),
+            request.id = known.get::<RequestId>().map(tracing::field::display),
             status = tracing::field::Empty
         )
     }

@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
-use Kind::{Gauge, Histogram};
+use Kind::{Counter, Gauge, Histogram};
 
 /// What kind of number it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum Kind {
+    /// How many since the process began.
+    Counter,
     /// How it is now.
     Gauge,
     /// How many, and how long each took: `_count`, `_sum` and `_bucket`.
@@ -49,10 +51,13 @@ pub(super) const SKEW: &str = "paywright_clock_skew_seconds";
 pub(super) const DATABASE: &str = "paywright_up_database";
 pub(super) const POOL: &str = "paywright_database_connections";
 pub(super) const POOL_MAX: &str = "paywright_database_connections_max";
+pub(super) const REFUSED: &str = "paywright_requests_refused_total";
+pub(super) const DECLINES: &str = "paywright_recent_declines";
+pub(super) const BREAKER: &str = "paywright_decline_breaker_open";
 pub(super) const BUILD: &str = "paywright_build_info";
 
 /// All of ours. Those of the process itself have their usual names, `process_...`.
-pub const METRICS: [Metric; 21] = [
+pub const METRICS: [Metric; 24] = [
     Metric {
         name: HTTP,
         kind: Histogram,
@@ -195,6 +200,27 @@ pub const METRICS: [Metric; 21] = [
         alert: "",
     },
     Metric {
+        name: REFUSED,
+        kind: Counter,
+        labels: &["rule"],
+        help: "Requests that were refused by a limit, or because payments are paused, by this process",
+        alert: "any `declines_...` or `payments_per_address` growing for 10 minutes: see docs/limits.md",
+    },
+    Metric {
+        name: DECLINES,
+        kind: Gauge,
+        labels: &[],
+        help: "Declined attempts of the whole shop within the time of `limits.breaker_declines`; servers show it",
+        alert: "",
+    },
+    Metric {
+        name: BREAKER,
+        kind: Gauge,
+        labels: &[],
+        help: "1 while too many attempts are declined, and limits are tightened or payments paused, else 0; servers show it",
+        alert: "above 0: somebody may be testing cards, see docs/limits.md",
+    },
+    Metric {
         name: BUILD,
         kind: Gauge,
         labels: &["version", "mode"],
@@ -217,6 +243,7 @@ pub(super) fn buckets(metric: &str) -> &'static [f64] {
 pub(super) fn describe() {
     for Metric { name, kind, help, .. } in METRICS {
         match kind {
+            Counter => metrics::describe_counter!(name, help),
             Gauge => metrics::describe_gauge!(name, help),
             Histogram => metrics::describe_histogram!(name, help),
         }

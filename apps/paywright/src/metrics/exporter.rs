@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     catalogue::{self, Kind, METRICS},
-    gauges,
+    gauges, record,
 };
 use crate::{http::problem::chain, wiring::App};
 
@@ -60,6 +60,7 @@ fn install() -> anyhow::Result<PrometheusHandle> {
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).map_err(|_| anyhow::anyhow!("metrics are installed already"))?;
     catalogue::describe();
+    record::nobody_refused();
     Ok(handle)
 }
 

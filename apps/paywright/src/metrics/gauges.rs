@@ -12,8 +12,8 @@ use paywright_postgres::{Connections, OpenJobs, Standing};
 use strum::IntoEnumIterator as _;
 
 use super::catalogue::{
-    AT_RISK, BREAK_AGE, BREAKS, BUILD, DATABASE, DEAD, ENDPOINT, ENDPOINT_AGE, EVENT_AGE, EVENT_SINCE, POOL,
-    POOL_MAX, QUEUE, RUN_AGE, RUN_STATE, SKEW,
+    AT_RISK, BREAK_AGE, BREAKER, BREAKS, BUILD, DATABASE, DEAD, DECLINES, ENDPOINT, ENDPOINT_AGE, EVENT_AGE,
+    EVENT_SINCE, POOL, POOL_MAX, QUEUE, RUN_AGE, RUN_STATE, SKEW,
 };
 use crate::{doctor::Problem, wiring::App};
 
@@ -31,6 +31,10 @@ pub(super) fn of_process(app: &App) {
         gauge!(POOL, "pool" => pool, "state" => "in_use").set(in_use);
         gauge!(POOL, "pool" => pool, "state" => "idle").set(idle);
         gauge!(POOL_MAX, "pool" => pool).set(max);
+    }
+    if let Some(seen) = app.gate.seen() {
+        gauge!(DECLINES).set(f64::from(seen.lately.declined));
+        gauge!(BREAKER).set(if seen.is_open { 1.0 } else { 0.0 });
     }
     if let Some(skew) = app.stripe.clock_skew() {
         gauge!(SKEW).set(skew.ahead.as_seconds_f64());

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use actix_web::{
+    HttpMessage as _,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     http::{Method, StatusCode},
@@ -10,6 +11,9 @@ use actix_web::{
 };
 
 use super::catalogue::HTTP;
+
+/// The pattern of a request's route, left with the request by [`measure`]: finding it is half of the way to the route.
+pub(crate) struct Route(pub(crate) String);
 
 /// Measures a request: by its route's pattern, never by its path, in which ids and tokens stand.
 ///
@@ -22,6 +26,7 @@ pub async fn measure<B: MessageBody>(
     let begun = Instant::now();
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
     let method = method(request.method());
+    request.extensions_mut().insert(Route(route.clone()));
     let outcome = next.call(request).await;
     let status = match &outcome {
         Ok(response) => response.status(),

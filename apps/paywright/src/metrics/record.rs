@@ -3,13 +3,17 @@
 use std::time::{Duration, Instant};
 
 use paywright_domain::{
-    JobId,
+    JobId, Rule,
     ports::{Job, Task},
 };
 use paywright_stripe::SignatureError;
+use strum::IntoEnumIterator as _;
 use time::OffsetDateTime;
 
-use super::catalogue::{JOB, LAG, WEBHOOK};
+use super::catalogue::{JOB, LAG, REFUSED, WEBHOOK};
+
+/// Not a rule of anybody: the whole shop takes no payments.
+pub const PAUSED: &str = "payments_paused";
 
 /// A delivery was answered: what became of the event, and why, if that has reasons.
 pub fn delivery(outcome: &'static str, reason: &'static str, begun: Instant) {
@@ -28,6 +32,19 @@ pub fn refusal(error: SignatureError) -> &'static str {
         SignatureError::TooNew => "too_new",
         SignatureError::NoSecret => "no_secret",
     }
+}
+
+/// A request was refused by a rule.
+pub fn refused(rule: &'static str) {
+    metrics::counter!(REFUSED, "rule" => rule).increment(1);
+}
+
+/// What was never refused is shown as well: an alarm cannot be set on what is absent.
+pub(super) fn nobody_refused() {
+    for rule in Rule::iter() {
+        metrics::counter!(REFUSED, "rule" => <&str>::from(rule)).increment(0);
+    }
+    metrics::counter!(REFUSED, "rule" => PAUSED).increment(0);
 }
 
 /// An attempt at a job ended.

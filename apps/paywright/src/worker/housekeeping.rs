@@ -11,6 +11,7 @@ use crate::wiring::App;
 /// How long a client's idempotency key gives the same answer.
 const ANSWERS_KEPT: Duration = Duration::from_secs(72 * 3600);
 const PERIOD: Duration = Duration::from_secs(3600);
+const METERS: Duration = Duration::from_secs(300);
 /// Rows a statement: milliseconds each.
 const AT_ONCE: u32 = 1_000;
 /// How long everybody else has the database in between.
@@ -21,6 +22,16 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
     schedule::every(app, stop, "housekeeping", PERIOD, tidy).await;
 }
 
+/// Forgets which limits were used and are free again until `stop`: as many rows as there were shoppers.
+pub(super) async fn meters(app: Arc<App>, stop: CancellationToken) {
+    schedule::every(app, stop, "meters", METERS, tidy_meters).await;
+}
+
+async fn tidy_meters(app: Arc<App>) -> anyhow::Result<()> {
+    forget("meters", || app.store.forget_meters(AT_ONCE)).await?;
+    Ok(())
+}
+
 /// Jobs before causes, which stay as long as their job does.
 async fn tidy(app: Arc<App>) -> anyhow::Result<()> {
     let (store, keep) = (&app.store, &app.settings.retention);
@@ -28,6 +39,7 @@ async fn tidy(app: Arc<App>) -> anyhow::Result<()> {
     forget("jobs", || store.forget_jobs(days(keep.jobs_days), AT_ONCE)).await?;
     forget("events", || store.forget_events(days(keep.events_days), AT_ONCE)).await?;
     forget("causes", || store.forget_causes(days(keep.commits_days), AT_ONCE)).await?;
+    forget("origins", || store.forget_origins(AT_ONCE)).await?;
     forget("answers", || app.idempotency_keys.prune(ANSWERS_KEPT, AT_ONCE)).await?;
     Ok(())
 }

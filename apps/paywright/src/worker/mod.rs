@@ -1,7 +1,6 @@
 //! The worker: claims jobs, runs the use case of each, says when to try again; and does what is done on a schedule.
 
 mod attempt;
-mod backoff;
 mod endpoint;
 mod hands;
 mod housekeeping;
@@ -36,6 +35,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     }
     tracker.spawn(reconcile::run(Arc::clone(&app), stop.clone()));
     tracker.spawn(endpoint::watch(Arc::clone(&app), stop.clone()));
+    tracker.spawn(housekeeping::meters(Arc::clone(&app), stop.clone()));
     tracker.spawn(housekeeping::run(app, stop));
     tracker.close();
     tracker.wait().await;

@@ -15,7 +15,6 @@ pub(super) async fn run(app: Arc<App>, stop: CancellationToken) {
         return;
     }
     let (often, oftener) = (u64::from(wanted.every_minutes) * 60, u64::from(wanted.fresh_every_seconds));
-    // One database may serve both modes, each by processes of its own.
     let (everything, fresh) = match app.settings.mode {
         Mode::Test => ("reconciliation:test", "fresh_payments:test"),
         Mode::Live => ("reconciliation:live", "fresh_payments:live"),

@@ -33,7 +33,7 @@ fn finish(method: &str, operation: &mut Value) {
     let mut codes: Vec<String> = Vec::new();
     let mut add = |more: &[&str]| codes.extend(more.iter().map(|&code| code.to_owned()));
     if closed {
-        add(&["unauthorized", "missing_scope", "internal", "unavailable"]);
+        add(&["unauthorized", "missing_scope", "rate_limited", "internal", "unavailable"]);
     }
     if takes(operation, "path") {
         add(&["not_found"]);
@@ -72,6 +72,7 @@ fn finish(method: &str, operation: &mut Value) {
         match status.as_str() {
             "401" => add("WWW-Authenticate"),
             "409" | "503" => add("Retry-After"),
+            "429" => ["Retry-After", "RateLimit", "RateLimit-Policy"].into_iter().for_each(&mut add),
             // What is stored with the key; a wrong request frees it.
             "200" | "201" | "202" | "404" if repeatable => add("Idempotent-Replayed"),
             _ => {}
@@ -177,6 +178,11 @@ fn headers() -> Value {
             "When to send the same request again, in seconds; absent if that would not help.",
             json!({ "type": "integer", "minimum": 1 }),
         ),
+        "RateLimit": header(
+            "The limit that was met, that nothing is left of it, and in how many seconds something is.",
+            json!({ "type": "string" }),
+        ),
+        "RateLimit-Policy": header("How many the limit allows (`q`) in how many seconds (`w`).", json!({ "type": "string" })),
         "WWW-Authenticate": header("`Bearer`.", json!({ "type": "string" })),
     })
 }

@@ -9,7 +9,7 @@ use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
         Object, ObjectBuilder, RefOr, Schema,
-        schema::{AdditionalProperties, Type},
+        schema::{AdditionalProperties, AnyOfBuilder, SchemaFormat, Type},
     },
 };
 
@@ -29,6 +29,25 @@ macro_rules! word {
         impl ToSchema for $name {}
     };
 }
+
+/// An IP address.
+pub(crate) enum Address {}
+
+impl PartialSchema for Address {
+    fn schema() -> RefOr<Schema> {
+        let of = |format: &str| {
+            let format = SchemaFormat::Custom(format.to_owned());
+            ObjectBuilder::new().schema_type(Type::String).format(Some(format))
+        };
+        let either = AnyOfBuilder::new().item(of("ipv4")).item(of("ipv6"));
+        either.description(Some("An address of IPv4 or IPv6.")).examples(["203.0.113.9"]).into()
+    }
+}
+
+impl ToSchema for Address {}
+
+/// Texts that the database can keep.
+const NO_NUL: &str = r"^[^\x00]*$";
 
 word!(OrderId, "An order's id.", |it| id(it, "ord"));
 word!(PaymentId, "A payment's id.", |it| id(it, "pay"));
@@ -86,19 +105,19 @@ word!(Currency, "A currency that Stripe takes: three lower-case letters of ISO 4
     .examples(["usd"]));
 word!(
     Metadata,
-    "Your own notes: at most 45 keys of 1 to 40 characters without brackets, not beginning with `paywright_`; values \
-     of at most 500 characters.",
+    "Your own notes: at most 45 keys of 1 to 40 characters without brackets and controls, not beginning with \
+     `paywright_`; values of at most 500 characters.",
     |it| it
         .schema_type(Type::Object)
         .additional_properties(Some(AdditionalProperties::from(Schema::from(
-            ObjectBuilder::new().schema_type(Type::String).max_length(Some(500))
+            ObjectBuilder::new().schema_type(Type::String).max_length(Some(500)).pattern(Some(NO_NUL))
         ))))
         .property_names(Some(Schema::from(
             ObjectBuilder::new()
                 .schema_type(Type::String)
                 .min_length(Some(1))
                 .max_length(Some(40))
-                .pattern(Some(r"^(?!paywright_)[^\[\]]*$"))
+                .pattern(Some(r"^(?!paywright_)[^\[\]\x00-\x1f\x7f-\x9f]*$"))
         )))
         .max_properties(Some(45))
         .examples([serde_json::json!({ "basket": "4711" })])
@@ -113,6 +132,7 @@ word!(
             ObjectBuilder::new()
                 .schema_type(Type::String)
                 .max_length(Some(paywright_domain::Evidence::PART_MAX))
+                .pattern(Some(NO_NUL))
         ))))
         .property_names(Some(Schema::from(
             ObjectBuilder::new()

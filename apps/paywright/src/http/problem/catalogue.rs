@@ -1,5 +1,5 @@
 /// Every code that a route of the API answers with its status, and what it means to a client.
-pub const CATALOGUE: [(u16, &str, &str); 32] = [
+pub const CATALOGUE: [(u16, &str, &str); 34] = [
     (400, "malformed_json", "The body is not JSON."),
     (400, "unreadable_body", "The body broke off."),
     (400, "malformed_idempotency_key", "The key is empty, too long, or not visible ASCII."),
@@ -57,8 +57,18 @@ pub const CATALOGUE: [(u16, &str, &str); 32] = [
     (415, "unsupported_media_type", "The body is not `application/json`."),
     (422, "invalid_request", "A field is wrong; `errors` names it. Nothing was done."),
     (422, "idempotency_key_reused", "The key was used for another request. Nothing was done."),
+    (
+        429,
+        "rate_limited",
+        "Too many attempts to pay, or too many requests with a wrong API key; `Retry-After` says when one more may come.",
+    ),
     (500, "internal", "Something is wrong on our side."),
     (502, "payment_refused", "Stripe refused to create the payment."),
+    (
+        503,
+        "payments_paused",
+        "Too many attempts of the whole shop were declined: no payment is started for the moment.",
+    ),
     (
         503,
         "unavailable",

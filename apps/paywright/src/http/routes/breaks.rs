@@ -60,7 +60,7 @@ pub(super) async fn list(app: web::Data<App>, request: HttpRequest) -> Answered 
 #[schema(as = NewResolution, example = json!({ "reason": "Paid out by bank transfer, voucher 4711." }))]
 pub(super) struct Resolve {
     /// Why it is none any more. No control characters.
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = r"^(?!\s*$)[^\x00-\x1f\x7f-\x9f]*$")]
     reason: String,
 }
 

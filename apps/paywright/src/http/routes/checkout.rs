@@ -27,7 +27,7 @@ struct Page {
     total: String,
     standing: Standing,
     decline: Option<String>,
-    notice: Option<&'static str>,
+    notice: Option<String>,
     path: String,
     test_mode: bool,
 }
@@ -43,7 +43,7 @@ pub(super) async fn page(app: web::Data<App>, path: web::Path<String>) -> Result
     Ok(render(&app, &view, None, StatusCode::OK))
 }
 
-fn render(app: &App, view: &OrderView, notice: Option<&'static str>, status: StatusCode) -> HttpResponse {
+fn render(app: &App, view: &OrderView, notice: Option<String>, status: StatusCode) -> HttpResponse {
     let order = &view.order;
     let standing = Standing::of(view);
     let line = |item: &paywright_domain::OrderItem| PageLine {
@@ -92,7 +92,11 @@ pub(super) async fn pay(
     path: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     same_origin(&request)?;
-    let order = find(&app, &path).await?.order;
+    let view = find(&app, &path).await?;
+    if let Err(refusal) = app.gate.admit(view.order.id, Some(app.gate.network(&request)), None).await {
+        return Ok(not_now(&app, &view, &refusal));
+    }
+    let order = view.order;
     let page = checkout_url(&order, &app.public_url);
     let (work_app, id) = (app.clone(), order.id);
     let urls = ReturnUrls { success: page.clone(), cancel: page };
@@ -111,7 +115,25 @@ pub(super) async fn pay(
         }
     };
     let view = find(&app, &path).await?;
-    Ok(render(&app, &view, Some(notice), StatusCode::SERVICE_UNAVAILABLE))
+    Ok(render(&app, &view, Some(notice.to_owned()), StatusCode::SERVICE_UNAVAILABLE))
+}
+
+/// Refused before anything was asked of Stripe, in words for a shopper.
+fn not_now(app: &App, view: &OrderView, refusal: &Problem) -> HttpResponse {
+    let seconds = refusal.retry_after_s().unwrap_or(1);
+    let soon = match seconds.div_ceil(60) {
+        0 | 1 => "in a minute".to_owned(),
+        minutes @ 2..=90 => format!("in {minutes} minutes"),
+        minutes => format!("in {} hours", minutes.div_ceil(60)),
+    };
+    let why = match refusal.status() {
+        StatusCode::TOO_MANY_REQUESTS => "There were too many attempts to pay.",
+        _ => "No payments can be taken just now.",
+    };
+    let notice = format!("{why} Nothing was charged. Please try again {soon}.");
+    let mut page = render(app, view, Some(notice), refusal.status());
+    page.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from(seconds));
+    page
 }
 
 /// Two windows may press the button at the same time: the second waits a little for the first.

@@ -29,7 +29,7 @@ pub(super) async fn alive() -> HttpResponse {
 
 /// The process can take requests
 ///
-/// The database answers and has our schema.
+/// The database answers, can be written to, and has our schema.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -39,10 +39,13 @@ pub(super) async fn alive() -> HttpResponse {
     responses((status = 200, description = "It can", body = Health)),
 )]
 pub(super) async fn ready(app: web::Data<App>) -> Result<HttpResponse, Problem> {
-    app.store.ping().await?;
+    if app.store.is_read_only().await? {
+        return Err(Problem::unavailable("the database only reads; it is a standby, or was told to"));
+    }
     if app.store.pending_migrations().await? > 0 {
         return Err(Problem::unavailable("the database lacks migrations; run `paywright migrate`"));
     }
+    app.store.ping_hot_path().await?;
     Ok(HttpResponse::Ok().json(Health { status: "ready" }))
 }
 

@@ -46,10 +46,10 @@ pub(super) struct Filter {
     state: Option<String>,
     /// Of this type; `payment_intent.*` stands for all that begin so.
     #[serde(rename = "type")]
-    #[param(required = false)]
+    #[param(required = false, min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     kind: Option<String>,
     /// About this object of Stripe's; about a payment is also what was told of its refunds and disputes.
-    #[param(required = false)]
+    #[param(required = false, min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     object: Option<String>,
     /// Received then or later.
     #[serde(rename = "received[gte]")]
@@ -150,8 +150,12 @@ pub(super) async fn replay_one(
     let Empty {} = body::json(&request, &bytes)?;
     let (work_app, id, by) = (app.clone(), path.into_inner(), caller.actor());
     let work = move |operation: OperationId| async move {
-        tracing::info!(event.id = id, %by, "an event is read once more");
-        match replay(&work_app, &id, JobId::from_uuid(operation.uuid())).await? {
+        let replayed = replay(&work_app, &id, JobId::from_uuid(operation.uuid())).await?;
+        // What is no event's id may be anything: it is not for the log.
+        if !matches!(replayed, Replay::Unknown) {
+            tracing::info!(event.id = id, %by, "an event was read once more");
+        }
+        match replayed {
             Replay::Read(replayed) => Ok(Answer::ok(ReplayJson::from(&*replayed))),
             Replay::Unknown => Err(Problem::not_found("event")),
             Replay::Ignored(why) => {
@@ -179,10 +183,10 @@ pub(super) struct Bulk {
     state: Option<String>,
     /// Of this type; `payment_intent.*` stands for all that begin so.
     #[serde(rename = "type")]
-    #[schema(max_length = 255)]
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     kind: Option<String>,
     /// About this object of Stripe's.
-    #[schema(max_length = 255)]
+    #[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$")]
     object: Option<String>,
     /// Received then or later.
     #[schema(format = DateTime)]
@@ -239,7 +243,7 @@ pub(super) async fn replay_many(app: web::Data<App>, request: HttpRequest, bytes
     let after = after(&app, bulk.starting_after).await?;
     let (work_app, by, dry_run) = (app.clone(), caller.actor(), bulk.dry_run);
     let work = move |operation: OperationId| async move {
-        tracing::info!(?filter, dry_run, %by, "events are read once more");
+        tracing::info!(state = ?filter.state, dry_run, %by, "events are read once more");
         let answer = if dry_run {
             tell(&work_app, &filter, after).await?
         } else {

@@ -24,6 +24,8 @@ use actix_web::{
 
 use utoipa::OpenApi;
 
+pub use products::{page, price};
+
 use crate::http::{body::BodyMax, openapi, problem};
 
 /// The routes that [`openapi::document`] describes: all but those for shoppers and those for readers.

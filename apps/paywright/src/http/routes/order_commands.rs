@@ -92,10 +92,10 @@ async fn shown(app: &App, id: OrderId, cancelled: &Cancellation) -> Result<Answe
 #[schema(as = NewShipment, example = json!({ "carrier": "DHL", "tracking": "JD0001" }))]
 pub(super) struct Ship {
     /// No control characters.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(min_length = 1, max_length = 100, pattern = r"^(?!\s*$)[^\x00-\x1f\x7f-\x9f]*$")]
     carrier: String,
     /// No control characters.
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(min_length = 1, max_length = 200, pattern = r"^(?!\s*$)[^\x00-\x1f\x7f-\x9f]*$")]
     tracking: Option<String>,
 }
 
@@ -140,7 +140,7 @@ pub(super) async fn fulfillment(
 #[schema(as = FailedFulfillment, example = json!({ "reason": "the warehouse has burnt down" }))]
 pub(super) struct Fail {
     /// Goes with the refund to Stripe; no control characters.
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = r"^(?!\s*$)[^\x00-\x1f\x7f-\x9f]*$")]
     reason: String,
 }
 

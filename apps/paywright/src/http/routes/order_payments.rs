@@ -1,6 +1,8 @@
+use std::net::IpAddr;
+
 use actix_web::{HttpRequest, web};
 use paywright_domain::{
-    Channel, OrderId, PaymentId, ReturnUrls,
+    Channel, Network, OrderId, PaymentId, ReturnUrls,
     usecase::{StartPaymentError, Way},
 };
 use secrecy::ExposeSecret;
@@ -11,7 +13,7 @@ use super::orders::Answered;
 use crate::{
     http::{
         auth,
-        body::{self, Body, Empty},
+        body::{self, Body},
         idempotent::{self, Answer},
         openapi::words,
         present::checkout_url,
@@ -26,11 +28,14 @@ use crate::{
 #[schema(as = NewCheckoutSession, example = json!({ "success_url": "https://shop.example.org/thanks" }))]
 pub(super) struct Checkout {
     /// After paying; http or https. `{CHECKOUT_SESSION_ID}` is filled in by Stripe.
-    #[schema(max_length = 2000)]
+    #[schema(format = "uri", max_length = 2000, pattern = "^[Hh][Tt][Tt][Pp][Ss]?://.")]
     success_url: Option<String>,
     /// After going back; http or https.
-    #[schema(max_length = 2000)]
+    #[schema(format = "uri", max_length = 2000, pattern = "^[Hh][Tt][Tt][Pp][Ss]?://.")]
     cancel_url: Option<String>,
+    /// The shopper's IP address, as you see it: attempts are limited by it. It is kept for a day.
+    #[schema(value_type = Option<words::Address>)]
+    shopper_address: Option<String>,
 }
 
 /// A page of Stripe's to pay on.
@@ -55,7 +60,9 @@ pub(super) struct CheckoutJson {
     params(("id" = words::OrderId, Path, description = "The order")),
     request_body(content = Option<Checkout>),
     security(("api_key" = ["orders:write"])),
-    extensions(("x-problems" = json!(["illegal_transition", "payment_in_progress", "payment_refused"]))),
+    extensions(("x-problems" = json!([
+        "illegal_transition", "payment_in_progress", "payment_refused", "payments_paused"
+    ]))),
     responses((status = 200, description = "Where to pay", body = CheckoutJson)),
 )]
 pub(super) async fn checkout_session(
@@ -67,9 +74,11 @@ pub(super) async fn checkout_session(
     let caller = auth::caller(&app, &request, "orders:write").await?;
     let id: OrderId = body::id(&path, "order")?;
     let checkout: Checkout = body::json(&request, &bytes)?;
+    let shopper = shopper(checkout.shopper_address.as_deref())?;
     let urls = return_urls(&app, id, checkout).await?;
-    let (work_app, actor) = (app.clone(), caller.actor());
+    let (work_app, actor, key) = (app.clone(), caller.actor(), caller.key);
     let work = move |operation| async move {
+        work_app.gate.admit(id, shopper, Some(key)).await?;
         let started = work_app.start_payment.run(operation, actor, id, Channel::Checkout(urls)).await?;
         match started.way {
             Way::Page(url) => Ok(Answer::ok(CheckoutJson { url, payment: started.payment.id.to_string() })),
@@ -102,6 +111,22 @@ fn check_url(field: &str, url: String) -> Result<String, Problem> {
     if web && url.len() <= 2000 { Ok(url) } else { Err(wrong()) }
 }
 
+/// From where the shopper calls, whom only the caller sees.
+fn shopper(address: Option<&str>) -> Result<Option<Network>, Problem> {
+    let wrong = |_| Problem::invalid("shopper_address", "must be an IPv4 or IPv6 address");
+    address.map(|text| text.parse::<IpAddr>().map(Network::from).map_err(wrong)).transpose()
+}
+
+/// Who pays on your own page.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewPaymentIntent, example = json!({ "shopper_address": "203.0.113.9" }))]
+pub(super) struct Intent {
+    /// The shopper's IP address, as you see it: attempts are limited by it. It is kept for a day.
+    #[schema(value_type = Option<words::Address>)]
+    shopper_address: Option<String>,
+}
+
 /// For Stripe's Payment Element on your own page.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PaymentIntent)]
@@ -124,9 +149,11 @@ pub(super) struct IntentJson {
     operation_id = "start_payment_intent",
     tag = "payments",
     params(("id" = words::OrderId, Path, description = "The order")),
-    request_body(content = Option<Empty>),
+    request_body(content = Option<Intent>),
     security(("api_key" = ["orders:write"])),
-    extensions(("x-problems" = json!(["illegal_transition", "payment_in_progress", "payment_refused"]))),
+    extensions(("x-problems" = json!([
+        "illegal_transition", "payment_in_progress", "payment_refused", "payments_paused"
+    ]))),
     responses((status = 200, description = "What Stripe.js needs", body = IntentJson)),
 )]
 pub(super) async fn payment_intent(
@@ -137,9 +164,11 @@ pub(super) async fn payment_intent(
 ) -> Answered {
     let caller = auth::caller(&app, &request, "orders:write").await?;
     let id: OrderId = body::id(&path, "order")?;
-    let Empty {} = body::json(&request, &bytes)?;
-    let (work_app, actor) = (app.clone(), caller.actor());
+    let Intent { shopper_address } = body::json(&request, &bytes)?;
+    let shopper = shopper(shopper_address.as_deref())?;
+    let (work_app, actor, key) = (app.clone(), caller.actor(), caller.key);
     let work = move |operation| async move {
+        work_app.gate.admit(id, shopper, Some(key)).await?;
         let started = work_app.start_payment.run(operation, actor, id, Channel::PaymentIntent).await?;
         let Way::ClientSecret(secret) = started.way else { return Err(StartPaymentError::InProgress.into()) };
         Ok(Answer::ok(IntentJson {

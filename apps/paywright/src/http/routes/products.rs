@@ -25,7 +25,7 @@ const NAME_MAX: usize = 250;
 #[schema(example = json!({ "name": "Tea, 100 g", "unit_amount": 1999, "currency": "usd" }))]
 pub(super) struct NewProduct {
     /// What the customer reads; no control characters.
-    #[schema(min_length = 1, max_length = 250)]
+    #[schema(min_length = 1, max_length = 250, pattern = r"^(?!\s*$)[^\x00-\x1f\x7f-\x9f]*$")]
     name: String,
     /// The price of one, in minor units; at most 99999999, more in IDR, COP and INR. Some currencies have steps.
     #[schema(minimum = 1)]
@@ -46,8 +46,8 @@ pub(super) struct NewProduct {
 #[serde(deny_unknown_fields)]
 #[schema(as = ProductEdit, example = json!({ "unit_amount": 2199 }))]
 pub(super) struct Edit {
-    /// What the customer reads.
-    #[schema(min_length = 1, max_length = 250)]
+    /// What the customer reads; no control characters.
+    #[schema(min_length = 1, max_length = 250, pattern = r"^(?!\s*$)[^\x00-\x1f\x7f-\x9f]*$")]
     name: Option<String>,
     /// The price of one from now on; orders keep the price of when they were placed.
     #[schema(minimum = 1)]
@@ -163,7 +163,7 @@ pub(super) async fn list(app: web::Data<App>, request: HttpRequest) -> Result<Ht
     operation_id = "edit_product",
     tag = "products",
     params(("id" = words::ProductId, Path, description = "The product")),
-    request_body = Edit,
+    request_body(content = Option<Edit>),
     security(("api_key" = ["products:write"])),
     responses((status = 200, description = "The product", body = ProductJson)),
 )]
@@ -207,7 +207,11 @@ fn check(product: &Product) -> Result<(), Problem> {
     Ok(check_metadata(&product.metadata)?)
 }
 
-fn price(minor: u64, currency: Currency) -> Result<Money, Problem> {
+/// The price of one thing, as a client names it.
+///
+/// # Errors
+/// 422 for one that no shop could ask.
+pub fn price(minor: u64, currency: Currency) -> Result<Money, Problem> {
     let wrong = |detail: String| Problem::invalid("unit_amount", detail);
     if minor == 0 || minor > currency.maximum() {
         return Err(wrong(format!("must be 1 to {} minor units", currency.maximum())));
@@ -224,7 +228,10 @@ async fn find(app: &App, id: &str) -> Result<Product, Problem> {
 }
 
 /// The part of a list that `limit` and `starting_after` name.
-pub(super) fn page<T: std::str::FromStr>(
+///
+/// # Errors
+/// 422 naming the one that is wrong.
+pub fn page<T: std::str::FromStr>(
     limit: Option<&str>,
     after: Option<&str>,
     what: &str,

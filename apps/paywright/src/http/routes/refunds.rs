@@ -34,7 +34,7 @@ pub(super) struct Give {
     #[schema(value_type = words::RefundFor)]
     reason: String,
     /// For your colleagues; no control characters.
-    #[schema(min_length = 1, max_length = 500)]
+    #[schema(min_length = 1, max_length = 500, pattern = r"^(?!\s*$)[^\x00-\x1f\x7f-\x9f]*$")]
     note: Option<String>,
     /// What you believe can be refunded, in minor units. If it is another amount, nothing is done.
     #[schema(minimum = 0)]
