@@ -5,6 +5,8 @@
 
 mod bench;
 mod db;
+mod kill_rounds;
+mod simulate;
 mod sqlx;
 
 use std::ffi::OsString;
@@ -37,6 +39,20 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Kills, stops and restarts the real processes and the database under load, and compares everything with Stripe's truth.
+    #[command(disable_help_flag = true)]
+    KillRounds {
+        /// Handed on, `--help` as well.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Simulates orders, payments and whatever goes wrong, by seeds, and checks every invariant.
+    #[command(disable_help_flag = true)]
+    Simulate {
+        /// Handed on, `--help` as well.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -44,6 +60,8 @@ fn main() -> ExitCode {
         Task::Sqlx { check } => sqlx::run(root(), check),
         Task::Db => db::run(root()),
         Task::Bench { arguments } => bench::run(root(), &arguments),
+        Task::KillRounds { arguments } => kill_rounds::run(root(), &arguments),
+        Task::Simulate { arguments } => simulate::run(root(), &arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -129,11 +129,19 @@ impl Relay {
 }
 
 /// Waits until something is so, at most a minute.
-pub(crate) async fn until<T, Fut>(what: &str, mut look: impl FnMut() -> Fut) -> T
+pub(crate) async fn until<T, Fut>(what: &str, look: impl FnMut() -> Fut) -> T
 where
     Fut: Future<Output = Option<T>>,
 {
-    let found = tokio::time::timeout(Duration::from_secs(60), async {
+    within(Duration::from_mins(1), what, look).await
+}
+
+/// Waits until something is so, at most so long.
+pub(crate) async fn within<T, Fut>(patience: Duration, what: &str, mut look: impl FnMut() -> Fut) -> T
+where
+    Fut: Future<Output = Option<T>>,
+{
+    let found = tokio::time::timeout(patience, async {
         loop {
             if let Some(found) = look().await {
                 return found;
@@ -141,5 +149,5 @@ where
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
     });
-    found.await.unwrap_or_else(|_| panic!("not within a minute: {what}"))
+    found.await.unwrap_or_else(|_| panic!("not within {patience:?}: {what}"))
 }

@@ -9,15 +9,12 @@ use std::{
 };
 
 use futures::future::join_all;
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use paywright_pg_local::{Cluster, Options};
 use paywright_postgres::{ApiKeys, PoolOptions, Postgres};
 use serde_json::{Value, json};
 
 use crate::{
+    kill_rounds::strike::cut_power,
     process::Process,
     relay::until,
     support::{KEY, WEBHOOK_SECRET, signature, text},
@@ -29,16 +26,6 @@ const WRITERS: usize = 6;
 fn cluster(folder: &Path) -> Cluster {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
     Cluster::start(&Options::new(folder.join("data"))).unwrap()
-}
-
-/// Ends PostgreSQL as a power cut would, nearly: it writes nothing more down.
-fn strike(cluster: &Cluster) {
-    let entries = fs::read_dir(cluster.data_dir()).unwrap().map(|entry| entry.unwrap().path());
-    let folders = entries.chain([cluster.data_dir().to_owned()]);
-    let pids =
-        folders.map(|folder| folder.join("postmaster.pid")).find_map(|file| fs::read_to_string(file).ok());
-    let pid = pids.expect("it runs").lines().next().unwrap().parse().unwrap();
-    kill(Pid::from_raw(pid), Signal::SIGQUIT).unwrap();
 }
 
 /// What was acknowledged.
@@ -136,7 +123,7 @@ async fn a_database_that_dies_under_load_loses_nothing_acknowledged_and_is_found
         for _ in 0..2 {
             let before = count();
             until("they write", async || (count() > before + 20).then_some(())).await;
-            strike(&database);
+            cut_power(&database);
             until("nobody is told that it is ready", async || {
                 let ready = http.get(format!("{served}/readyz")).send().await.ok()?;
                 (ready.status() == 503).then_some(())
