@@ -25,7 +25,7 @@ async fn open(app: &TestApp, count: usize) -> Vec<Value> {
 
 /// An event about an intent of somebody else who knows our words, told so long after it happened that our own
 /// payment would be here.
-fn foreign(event: &str, intent: &str) -> Value {
+pub(crate) fn foreign(event: &str, intent: &str) -> Value {
     json!({
         "id": event, "object": "event", "type": "payment_intent.succeeded", "created": 1_780_000_000,
         "livemode": false, "api_version": "2026-07-29.dahlia", "data": {"object": {

@@ -58,6 +58,10 @@ impl Shop {
             ("PAYWRIGHT__HTTP__PUBLIC_URL", &self.us.url),
             ("PAYWRIGHT__METRICS__BIND", "127.0.0.1:0"),
             ("PAYWRIGHT__DATABASE__MAX_CONNECTIONS", "6"),
+            // All come from one address here.
+            ("PAYWRIGHT__LIMITS__PAYMENTS_PER_ADDRESS", "1000/1h"),
+            ("PAYWRIGHT__LIMITS__PAYMENTS_PER_CUSTOMER", "1000/1h"),
+            ("PAYWRIGHT__LIMITS__BAD_KEYS_PER_ADDRESS", "10000/1h"),
             // What webhooks do not bring does not come.
             ("PAYWRIGHT__RECONCILIATION__ENABLED", "false"),
             ("PAYWRIGHT__WORKER__CHECK_ENDPOINT_EVERY_SECONDS", "1"),

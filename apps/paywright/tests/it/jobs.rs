@@ -12,9 +12,9 @@ use std::{
 use futures::future::join_all;
 use paywright_app::{config::Settings, wiring::App, worker};
 use paywright_domain::{
-    Lease, Mode,
+    CaptureMethod, Lease, Mode,
     ports::{InboxEvent, Job, Queue, QueueName, Received, StoreError},
-    usecase::{Ports, RecordEvent},
+    usecase::{ExpiringHold, Policy, Ports, RunJob},
 };
 use paywright_postgres::Postgres;
 use serde_json::{Value, json};
@@ -84,7 +84,7 @@ impl Worker {
         let store = app.app.store.clone();
         let mut own = App::new(settings, store.clone(), app.url.clone()).unwrap();
         let ports = Ports { queue: Arc::new(Twisted { store, twist }), ..own.ports.clone() };
-        own.record_event = RecordEvent::new(ports);
+        own.run_job = RunJob::new(ports, policy());
         let stop = CancellationToken::new();
         Self { running: tokio::spawn(worker::run(Arc::new(own), stop.clone())), stop }
     }
@@ -92,6 +92,17 @@ impl Worker {
     async fn stop(self) {
         self.stop.cancel();
         self.running.await.unwrap();
+    }
+}
+
+/// Events are read without it.
+fn policy() -> Policy {
+    Policy {
+        mode: Mode::Test,
+        capture: CaptureMethod::Automatic,
+        expiring_hold: ExpiringHold::Void,
+        order_lifetime: time::Duration::DAY,
+        call_held_for: time::Duration::MINUTE,
     }
 }
 

@@ -2,9 +2,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod access;
+mod attacks_access;
+mod attacks_fields;
+mod attacks_objects;
+mod attacks_pages;
+mod attacks_races;
+mod attacks_table;
+mod attacks_world;
 mod bad_input;
 mod binary;
 mod breaks;
+mod canary;
+mod canary_stripe;
+mod canary_watch;
 mod contention;
 mod disputes;
 mod doctor;
@@ -23,13 +33,13 @@ mod operating;
 mod pages;
 mod process;
 mod races;
+mod rate_limits;
 mod reconcile;
 mod reconcile_books;
 mod reconcile_command;
 mod refunds;
 mod relay;
 mod reports;
-mod restart;
 mod scenarios;
 mod several;
 mod support;

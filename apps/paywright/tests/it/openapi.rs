@@ -18,11 +18,11 @@ const LEFT_OUT: [&str; 7] = [
     "/docs/{file:.*}",
 ];
 
-type Routes = BTreeMap<String, BTreeSet<String>>;
+pub(crate) type Routes = BTreeMap<String, BTreeSet<String>>;
 
 /// The routes as `routes/mod.rs` declares them: after `configure` every path is one literal, in `get`, `post`, or a
 /// `resource` with its methods behind it.
-fn declared() -> Routes {
+pub(crate) fn declared() -> Routes {
     let source = include_str!("../../src/http/routes/mod.rs");
     let (_, source) = source.split_once("pub fn configure").unwrap();
     let (source, _) = source.split_once("\n}\n").unwrap();
@@ -54,7 +54,7 @@ fn declared() -> Routes {
 }
 
 /// The routes as the document describes them.
-fn described() -> Routes {
+pub(crate) fn described() -> Routes {
     let paths = document()["paths"].as_object().unwrap();
     let methods = |item: &Value| item.as_object().unwrap().keys().cloned().collect();
     paths.iter().map(|(path, item)| (path.clone(), methods(item))).collect()
@@ -133,6 +133,7 @@ fn every_code_is_in_the_catalogue() {
         include_str!("../../src/http/auth.rs"),
         include_str!("../../src/http/body.rs"),
         include_str!("../../src/http/idempotent.rs"),
+        include_str!("../../src/http/limits.rs"),
         include_str!("../../src/http/problem.rs"),
         include_str!("../../src/http/problem/errors.rs"),
         include_str!("../../src/http/routes/inbox.rs"),
