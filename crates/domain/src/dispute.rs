@@ -203,10 +203,19 @@ impl Dispute {
     }
 
     /// Whether the gateway would refuse to refund the payment: the issuer pulls the money, and a refund would pay it
-    /// out twice. An inquiry leaves it refundable.
+    /// out twice. An inquiry leaves it refundable. What we do not know holds the money, so until we know it nothing that
+    /// gives the money back is decided, whatever else is said.
     pub fn blocks_refunds(&self) -> bool {
-        !self.seen.refundable
-            && !matches!(self.seen.status, DisputeStatus::Won | DisputeStatus::WarningClosed)
+        match self.seen.status {
+            DisputeStatus::Won | DisputeStatus::WarningClosed => false,
+            DisputeStatus::Other(_) => true,
+            DisputeStatus::WarningNeedsResponse
+            | DisputeStatus::WarningUnderReview
+            | DisputeStatus::NeedsResponse
+            | DisputeStatus::UnderReview
+            | DisputeStatus::Lost
+            | DisputeStatus::Prevented => !self.seen.refundable,
+        }
     }
 
     /// Whether an answer is still taken.

@@ -217,6 +217,31 @@ async fn a_dispute_that_cannot_be_ours_is_a_break_and_an_unknown_status_is_kept(
     shop.assert_sound();
 }
 
+/// What it holds could not be given back, and nobody would remember to.
+///
+/// Covers: I1, I5, I23, fault 145.
+#[tokio::test]
+async fn an_order_is_not_cancelled_while_a_dispute_that_nobody_knows_holds_its_money() {
+    let shop = Shop::new();
+    let (order, payment) = shop.paid_order().await;
+    let id = builders::gateway_dispute_id();
+    let mut told =
+        builders::dispute_snapshot(&payment, &id, DisputeStatus::Other("in_arbitration".to_owned()));
+    told.sighting.refundable = true;
+    shop.hear(vec![shop.gateway.dispute_event("charge.dispute.updated", told.clone())]).await;
+    let error = shop.cancel(order.id).await.unwrap_err();
+    assert!(matches!(error, CancelOrderError::DisputeOpen), "{error:?}");
+    assert_eq!(shop.order(order.id).state, OrderState::Paid);
+
+    told.sighting.status = DisputeStatus::WarningClosed;
+    told.sighting.at += Duration::SECOND;
+    shop.hear(vec![shop.gateway.dispute_event("charge.dispute.closed", told)]).await;
+    shop.cancel(order.id).await.unwrap();
+    shop.settle(Duration::MINUTE).await;
+    assert_eq!(shop.payment(order.id).refunded, usd(3998));
+    shop.assert_sound();
+}
+
 /// Covers: fault 148, I17, I30, T-10.
 #[tokio::test]
 async fn evidence_is_staged_edited_and_submitted_once() {
