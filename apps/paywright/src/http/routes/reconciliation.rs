@@ -172,7 +172,7 @@ pub(super) struct Payouts {
     #[param(value_type = u32, required = false, minimum = 1, maximum = 100, default = 20)]
     limit: Option<String>,
     /// The id of the last one of the page before.
-    #[param(value_type = String, required = false, pattern = "^po_[!-~]{0,252}$")]
+    #[param(value_type = String, required = false, pattern = "^po_[A-Za-z0-9_-]{0,252}$")]
     starting_after: Option<String>,
 }
 
