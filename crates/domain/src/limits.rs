@@ -255,7 +255,7 @@ pub struct Attempt {
 
 /// What is said to an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Admission {
     /// Go on.
     Admitted,
     /// Not now.
@@ -267,7 +267,7 @@ pub enum Verdict {
     },
 }
 
-impl Verdict {
+impl Admission {
     /// Both of them.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

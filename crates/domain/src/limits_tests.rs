@@ -58,12 +58,12 @@ fn a_household_is_one_network() {
 
 #[test]
 fn the_longest_refusal_counts() {
-    let refused = |rule, seconds| Verdict::Refused { rule, wait: Duration::seconds(seconds) };
+    let refused = |rule, seconds| Admission::Refused { rule, wait: Duration::seconds(seconds) };
     let (short, long) = (refused(Rule::PaymentsPerOrder, 1), refused(Rule::DeclinesPerOrder, 9));
     for (one, other, both) in [
-        (Verdict::Admitted, Verdict::Admitted, Verdict::Admitted),
-        (short, Verdict::Admitted, short),
-        (Verdict::Admitted, short, short),
+        (Admission::Admitted, Admission::Admitted, Admission::Admitted),
+        (short, Admission::Admitted, short),
+        (Admission::Admitted, short, short),
         (short, long, long),
         (long, short, long),
     ] {

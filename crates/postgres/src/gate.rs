@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use paywright_domain::{Attempt, Id, Limits, Mode, Rule, Verdict, ports::StoreError};
+use paywright_domain::{Admission, Attempt, Id, Limits, Mode, Rule, ports::StoreError};
 use time::Duration;
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Somebody who wants to pay, on the way through the gate.
-type Entry = Ticket<(Attempt, Limits), Verdict>;
+type Entry = Ticket<(Attempt, Limits), Admission>;
 
 /// Judges attempts.
 #[derive(Clone)]
@@ -64,7 +64,7 @@ impl Gate {
         attempts: Vec<Attempt>,
         mode: Mode,
         limits: Limits,
-    ) -> Result<Vec<Verdict>, StoreError> {
+    ) -> Result<Vec<Admission>, StoreError> {
         let places = attempts.len();
         let said = self.keyed.read(attempts, |lent, attempts| ask(lent, attempts, mode, limits)).await;
         let (verdicts, left) = share_out(places, said.map_err(store_error)?)?;
@@ -215,7 +215,7 @@ async fn ask(
 type Left = Vec<(String, i64)>;
 
 /// Who came first is served first, and only whole.
-fn share_out(places: usize, said: Vec<Said>) -> Result<(Vec<Verdict>, Left), StoreError> {
+fn share_out(places: usize, said: Vec<Said>) -> Result<(Vec<Admission>, Left), StoreError> {
     let mut grants: HashMap<String, i64> =
         said.iter().filter_map(|said| Some((said.subject.clone()?, said.granted))).collect();
     let mut said_of: Vec<Vec<Said>> = (0..places).map(|_| Vec::new()).collect();
@@ -227,13 +227,13 @@ fn share_out(places: usize, said: Vec<Said>) -> Result<(Vec<Verdict>, Left), Sto
     }
     let mut verdicts = Vec::with_capacity(places);
     for all in said_of {
-        let mut verdict = Verdict::Admitted;
+        let mut verdict = Admission::Admitted;
         let left = |said: &Said| said.subject.as_ref().and_then(|subject| grants.get(subject)).copied();
         for said in all.iter().filter(|said| left(said).is_none_or(|left| left <= 0)) {
             let rule = Reading { table: "limit_meters", id: &said.place }.word("rule", &said.rule)?;
-            verdict = verdict.and(Verdict::Refused { rule, wait: waits(said.wait) });
+            verdict = verdict.and(Admission::Refused { rule, wait: waits(said.wait) });
         }
-        if verdict == Verdict::Admitted {
+        if verdict == Admission::Admitted {
             for subject in all.into_iter().filter_map(|said| said.subject) {
                 grants.entry(subject).and_modify(|left| *left -= 1);
             }
@@ -263,11 +263,11 @@ mod tests {
         // Three want of `a`, of which there are two; the second wants of `b` too, of which there is none.
         let (verdicts, left) =
             share_out(4, vec![said(1, "a", 2), said(2, "a", 2), said(2, "b", 0), said(3, "a", 2)]).unwrap();
-        let admitted: Vec<_> = verdicts.iter().map(|verdict| *verdict == Verdict::Admitted).collect();
+        let admitted: Vec<_> = verdicts.iter().map(|verdict| *verdict == Admission::Admitted).collect();
         assert_eq!(admitted, [true, false, true, true], "the fourth is counted by nobody");
         assert_eq!(left, []);
         let (verdicts, left) = share_out(1, vec![said(1, "a", 1), said(1, "b", 0)]).unwrap();
-        assert!(matches!(verdicts[0], Verdict::Refused { .. }));
+        assert!(matches!(verdicts[0], Admission::Refused { .. }));
         assert_eq!(left, [("a".to_owned(), 1)], "what was not used is given back");
     }
 }

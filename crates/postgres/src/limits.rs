@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use paywright_domain::{
-    Attempt, Breaker, Id, Lately, Limits, Mode, Network, PaymentId, Quota, Rule, Verdict,
+    Admission, Attempt, Breaker, Id, Lately, Limits, Mode, Network, PaymentId, Quota, Rule,
     ports::{Limiter, StoreError},
 };
 use time::Duration;
@@ -15,11 +15,11 @@ const PAYMENTS_MAX: i64 = 20_000;
 
 #[async_trait]
 impl Limiter for Postgres {
-    async fn admit(&self, attempt: Attempt, limits: Limits) -> Result<Verdict, StoreError> {
+    async fn admit(&self, attempt: Attempt, limits: Limits) -> Result<Admission, StoreError> {
         self.attempts.ask((attempt, limits)).await
     }
 
-    async fn bad_key(&self, network: Network, quota: Quota) -> Result<Verdict, StoreError> {
+    async fn bad_key(&self, network: Network, quota: Quota) -> Result<Admission, StoreError> {
         let rule = Rule::BadKeysPerAddress;
         let taken = sqlx::query!(
             r#"WITH taken AS (
@@ -40,10 +40,10 @@ impl Limiter for Postgres {
         );
         let taken = taken.fetch_one(&self.pool).await.map_err(store_error)?;
         if taken.granted {
-            return Ok(Verdict::Admitted);
+            return Ok(Admission::Admitted);
         }
         let free = micros(quota.pace()) * (i64::from(quota.count()) - 1);
-        Ok(Verdict::Refused { rule, wait: waits(taken.used.unwrap_or_default() - free) })
+        Ok(Admission::Refused { rule, wait: waits(taken.used.unwrap_or_default() - free) })
     }
 
     async fn lately(&self, mode: Mode, breaker: Breaker) -> Result<Lately, StoreError> {

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use paywright_domain::{
-    Attempt, Changes, Limits, Verdict,
+    Admission, Attempt, Changes, Limits,
     ports::{Committed, InboxEvent, Received, StoreError},
 };
 use sqlx::{
@@ -37,7 +37,7 @@ pub struct Postgres {
     pub(crate) loads: Loads,
     pub(crate) commits: Lane<Changes, Committed>,
     pub(crate) intake: Lane<InboxEvent, Received>,
-    pub(crate) attempts: Lane<(Attempt, Limits), Verdict>,
+    pub(crate) attempts: Lane<(Attempt, Limits), Admission>,
     pub(crate) bell: Bell,
     connect: PgConnectOptions,
 }

@@ -16,7 +16,7 @@ use actix_web::{
 };
 use ipnet::IpNet;
 use paywright_domain::{
-    ApiKeyId, Attempt, Breaker, Lately, Limits, Mode, Network, OrderId, Rule, Verdict, ports::Limiter,
+    Admission, ApiKeyId, Attempt, Breaker, Lately, Limits, Mode, Network, OrderId, Rule, ports::Limiter,
 };
 
 use super::{
@@ -113,8 +113,8 @@ impl Gate {
         self.heed(verdict, &self.limits)
     }
 
-    fn heed(&self, verdict: Verdict, limits: &Limits) -> Result<(), Problem> {
-        let Verdict::Refused { rule, wait } = verdict else { return Ok(()) };
+    fn heed(&self, verdict: Admission, limits: &Limits) -> Result<(), Problem> {
+        let Admission::Refused { rule, wait } = verdict else { return Ok(()) };
         record::refused(rule.into());
         let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "Too many attempts")
             .detail(words(rule))

@@ -25,7 +25,8 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 /// Connections at the same time, for each thread.
 const CONNECTIONS_MAX: usize = 5_000;
 
-/// Starts serving on `listener`, and looking after the declines of the whole shop. The caller awaits the server and stops it by its handle.
+/// Starts serving on `listener`, and looking after the declines of the whole shop. The caller awaits the server and stops
+/// it by its handle.
 ///
 /// # Errors
 /// When the socket cannot be used.

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::{Attempt, Breaker, Lately, Limits, Mode, Network, Quota, Verdict};
+use crate::{Admission, Attempt, Breaker, Lately, Limits, Mode, Network, Quota};
 
 /// Counts attempts to pay, for all processes together. Whoever cannot reach it refuses: an error admits nobody.
 ///
@@ -18,9 +18,9 @@ use crate::{Attempt, Breaker, Lately, Limits, Mode, Network, Quota, Verdict};
 #[async_trait]
 pub trait Limiter: Send + Sync {
     /// Whether somebody may try to pay now; if so, it is counted.
-    async fn admit(&self, attempt: Attempt, limits: Limits) -> Result<Verdict, StoreError>;
+    async fn admit(&self, attempt: Attempt, limits: Limits) -> Result<Admission, StoreError>;
     /// Counts a request with an API key that is none, and says whether there were too many from there.
-    async fn bad_key(&self, network: Network, quota: Quota) -> Result<Verdict, StoreError>;
+    async fn bad_key(&self, network: Network, quota: Quota) -> Result<Admission, StoreError>;
     /// What became of attempts within the breaker's time. Payments are only counted where more than [few](Breaker::few) are
     /// declined.
     async fn lately(&self, mode: Mode, breaker: Breaker) -> Result<Lately, StoreError>;

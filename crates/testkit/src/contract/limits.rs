@@ -3,8 +3,8 @@
 use std::{net::IpAddr, ops::Deref, sync::Arc};
 
 use paywright_domain::{
-    ApiKeyId, Attempt, Breaker, Decline, Lately, Limits, Mode, Network, Order, OrderEvent, OrderId,
-    PaymentEvent, PaymentId, Quota, Refusal, Rule, Sighting, Standing, Verdict, ports::StoreError,
+    Admission, ApiKeyId, Attempt, Breaker, Decline, Lately, Limits, Mode, Network, Order, OrderEvent,
+    OrderId, PaymentEvent, PaymentId, Quota, Refusal, Rule, Sighting, Standing, ports::StoreError,
 };
 use time::Duration;
 
@@ -33,7 +33,7 @@ impl Door {
         Self { stage: Stage::new(keeper.clone()), keeper }
     }
 
-    async fn ask(&self, attempt: Attempt, limits: Limits) -> Verdict {
+    async fn ask(&self, attempt: Attempt, limits: Limits) -> Admission {
         self.keeper.admit(attempt, limits).await.unwrap()
     }
 
@@ -41,7 +41,7 @@ impl Door {
     async fn admitted(&self, times: u32, attempt: Attempt, limits: Limits) -> u32 {
         let mut admitted = 0;
         for _ in 0..times {
-            admitted += u32::from(self.ask(attempt, limits).await == Verdict::Admitted);
+            admitted += u32::from(self.ask(attempt, limits).await == Admission::Admitted);
         }
         admitted
     }
@@ -86,11 +86,11 @@ pub async fn a_quota_is_used_up_and_comes_back(keeper: Arc<dyn Doorkeeper>) {
     let door = Door::new(keeper);
     let limits = Limits { payments_per_address: quota("4/6s"), ..Limits::default() };
     assert_eq!(door.admitted(9, attempt(), limits).await, 4);
-    let Verdict::Refused { rule, wait } = door.ask(attempt(), limits).await else { panic!("admitted") };
+    let Admission::Refused { rule, wait } = door.ask(attempt(), limits).await else { panic!("admitted") };
     assert_eq!(rule, Rule::PaymentsPerAddress);
     assert!(wait.is_positive() && wait <= Duration::milliseconds(1500), "{wait}");
     pause(wait).await;
-    assert_eq!(door.ask(attempt(), limits).await, Verdict::Admitted, "after the time that was told");
+    assert_eq!(door.ask(attempt(), limits).await, Admission::Admitted, "after the time that was told");
     assert_eq!(door.admitted(3, attempt(), limits).await, 0, "one came back, not all");
 }
 
@@ -161,7 +161,7 @@ pub async fn of_many_at_once_no_more_are_admitted_than_there_is_room(keeper: Arc
                 }
             }),
         );
-    let admitted = verdicts.await.into_iter().filter(|verdict| *verdict == Verdict::Admitted).count();
+    let admitted = verdicts.await.into_iter().filter(|verdict| *verdict == Admission::Admitted).count();
     assert!(admitted <= 7, "{admitted} came through");
     let limits = Limits { payments_per_address: shared, ..Limits::default() };
     let later = door.admitted(9, attempt(), limits).await as usize;
@@ -192,14 +192,14 @@ pub async fn payments_of_an_order_are_counted(keeper: Arc<dyn Doorkeeper>) {
     let (untouched, (order, _)) = (door.placed().await, door.started().await);
     let of = |order: &Order| Attempt { order: order.id, ..attempt() };
     assert_eq!(door.admitted(5, of(&untouched), limits).await, 5, "an attempt is no payment yet");
-    let Verdict::Refused { rule, wait } = door.ask(of(&order), limits).await else { panic!("admitted") };
+    let Admission::Refused { rule, wait } = door.ask(of(&order), limits).await else { panic!("admitted") };
     assert_eq!(rule, Rule::PaymentsPerOrder);
     assert!(wait > Duration::minutes(59) && wait <= Duration::HOUR, "{wait}");
     let two = Limits { payments_per_order: quota("2/1h"), ..Limits::default() };
     assert_eq!(door.admitted(5, of(&order), two).await, 5);
     let soon_over = Limits { payments_per_order: quota("1/1s"), ..Limits::default() };
     soon("the payment is out of the time", || async {
-        (door.ask(of(&order), soon_over).await == Verdict::Admitted).then_some(())
+        (door.ask(of(&order), soon_over).await == Admission::Admitted).then_some(())
     })
     .await;
 }
@@ -233,7 +233,7 @@ pub async fn declines_count_for_order_customer_and_network(keeper: Arc<dyn Doork
     // It was tried from there.
     assert_eq!(
         door.ask(of(&order, "192.0.2.1"), only(Rule::DeclinesPerAddress, "3/1h")).await,
-        Verdict::Admitted
+        Admission::Admitted
     );
     door.stage.now(door.request().step(started).step(birth)).await;
     door.declined(&order, payment, &[4_000, 600, 300, 10]).await;
@@ -245,20 +245,20 @@ pub async fn declines_count_for_order_customer_and_network(keeper: Arc<dyn Doork
             door.ask(of(&foreign, "192.0.2.1"), limits).await,
             door.ask(of(&foreign, "192.0.2.3"), limits).await,
         ];
-        let refused: Vec<_> = said.iter().map(|verdict| *verdict != Verdict::Admitted).collect();
+        let refused: Vec<_> = said.iter().map(|verdict| *verdict != Admission::Admitted).collect();
         let expected = match rule {
             Rule::DeclinesPerOrder => [true, false, false, false],
             Rule::DeclinesPerCustomer => [true, true, false, false],
             _ => [true, false, true, false],
         };
         assert_eq!(refused, expected, "{rule}");
-        let Verdict::Refused { rule: said, wait } = said[0] else { panic!("admitted") };
+        let Admission::Refused { rule: said, wait } = said[0] else { panic!("admitted") };
         assert_eq!(said, rule);
         let expected = Duration::seconds(3_600 - 600);
         assert!(wait <= expected && wait > expected - Duration::MINUTE, "until the third is out: {wait}");
         for enough in ["4/1h", "3/5m", "2/60s"] {
             let verdict = door.ask(of(&order, "192.0.2.1"), only(rule, enough)).await;
-            assert_eq!(verdict, Verdict::Admitted, "{rule} {enough}");
+            assert_eq!(verdict, Admission::Admitted, "{rule} {enough}");
         }
     }
 }
@@ -272,8 +272,8 @@ pub async fn the_longest_wait_is_told(keeper: Arc<dyn Doorkeeper>) {
     let limits =
         Limits { payments_per_address: quota("1/1h"), payments_per_key: quota("1/2h"), ..Limits::default() };
     let asked = Attempt { key, ..attempt() };
-    assert_eq!(door.ask(asked, limits).await, Verdict::Admitted);
-    let Verdict::Refused { rule, wait } = door.ask(asked, limits).await else { panic!("admitted") };
+    assert_eq!(door.ask(asked, limits).await, Admission::Admitted);
+    let Admission::Refused { rule, wait } = door.ask(asked, limits).await else { panic!("admitted") };
     assert_eq!(rule, Rule::PaymentsPerKey);
     assert!(wait > Duration::minutes(119), "{wait}");
 }
@@ -290,23 +290,23 @@ pub async fn bad_keys_are_counted_by_network(keeper: Arc<dyn Doorkeeper>) {
     let (here, there) = (network("192.0.2.1"), network("192.0.2.2"));
     for times in 0..6 {
         let verdict = keeper.bad_key(here, few).await.unwrap();
-        assert_eq!(verdict == Verdict::Admitted, times < 3, "{verdict:?}");
-        if let Verdict::Refused { rule, wait } = verdict {
+        assert_eq!(verdict == Admission::Admitted, times < 3, "{verdict:?}");
+        if let Admission::Refused { rule, wait } = verdict {
             assert_eq!(rule, Rule::BadKeysPerAddress);
             assert!(wait > Duration::minutes(19) && wait <= Duration::minutes(20), "{wait}");
         }
     }
-    assert_eq!(keeper.bad_key(there, few).await.unwrap(), Verdict::Admitted);
+    assert_eq!(keeper.bad_key(there, few).await.unwrap(), Admission::Admitted);
     let quick = quota("1/1s").unwrap();
     let third = network("192.0.2.3");
-    assert_eq!(keeper.bad_key(third, quick).await.unwrap(), Verdict::Admitted);
-    let Verdict::Refused { wait, .. } = keeper.bad_key(third, quick).await.unwrap() else {
+    assert_eq!(keeper.bad_key(third, quick).await.unwrap(), Admission::Admitted);
+    let Admission::Refused { wait, .. } = keeper.bad_key(third, quick).await.unwrap() else {
         panic!("admitted")
     };
     pause(wait).await;
     assert_eq!(
         keeper.bad_key(third, quick).await.unwrap(),
-        Verdict::Admitted,
+        Admission::Admitted,
         "after the time that was told"
     );
     let all = at_once((0..40).map(|_| {
@@ -314,7 +314,7 @@ pub async fn bad_keys_are_counted_by_network(keeper: Arc<dyn Doorkeeper>) {
         async move { keeper.bad_key(network("192.0.2.4"), "5/1h".parse().unwrap()).await }
     }));
     let outcomes: Result<Vec<_>, StoreError> = all.await.into_iter().collect();
-    let admitted = outcomes.unwrap().into_iter().filter(|verdict| *verdict == Verdict::Admitted).count();
+    let admitted = outcomes.unwrap().into_iter().filter(|verdict| *verdict == Admission::Admitted).count();
     assert_eq!(admitted, 5);
 }
 

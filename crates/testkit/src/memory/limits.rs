@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use paywright_domain::{
-    Attempt, Breaker, Lately, Limits, Meter, Mode, Network, Order, PaymentState, Quota, Rule, Verdict,
+    Admission, Attempt, Breaker, Lately, Limits, Meter, Mode, Network, Order, PaymentState, Quota, Rule,
     ports::{Limiter, StoreError},
 };
 use time::{Duration, OffsetDateTime};
@@ -9,15 +9,15 @@ use super::{MemoryStore, state::State};
 
 #[async_trait]
 impl Limiter for MemoryStore {
-    async fn admit(&self, attempt: Attempt, limits: Limits) -> Result<Verdict, StoreError> {
+    async fn admit(&self, attempt: Attempt, limits: Limits) -> Result<Admission, StoreError> {
         let now = self.clock.now();
         let mut state = self.rows();
         let takes = state.takes(&attempt, &limits);
         let metered =
             takes.iter().map(|(rule, subject, quota)| verdict(*rule, state.meter(subject, now), *quota, now));
         let counted = state.counted(&attempt, &limits, now);
-        let verdict = metered.fold(counted, Verdict::and);
-        if verdict == Verdict::Admitted {
+        let verdict = metered.fold(counted, Admission::and);
+        if verdict == Admission::Admitted {
             for (_, subject, quota) in takes {
                 let meter = state.meter(&subject, now).after(1, quota, now);
                 state.meters.insert(subject, meter);
@@ -27,13 +27,13 @@ impl Limiter for MemoryStore {
         Ok(verdict)
     }
 
-    async fn bad_key(&self, network: Network, quota: Quota) -> Result<Verdict, StoreError> {
+    async fn bad_key(&self, network: Network, quota: Quota) -> Result<Admission, StoreError> {
         let now = self.clock.now();
         let mut state = self.rows();
         let (rule, subject) = (Rule::BadKeysPerAddress, format!("{} {network}", Rule::BadKeysPerAddress));
         let meter = state.meter(&subject, now);
         let verdict = verdict(rule, meter, quota, now);
-        if verdict == Verdict::Admitted {
+        if verdict == Admission::Admitted {
             state.meters.insert(subject, meter.after(1, quota, now));
         }
         Ok(verdict)
@@ -79,7 +79,7 @@ impl State {
     }
 
     /// What is said of what counts by itself.
-    fn counted(&self, attempt: &Attempt, limits: &Limits, now: OffsetDateTime) -> Verdict {
+    fn counted(&self, attempt: &Attempt, limits: &Limits, now: OffsetDateTime) -> Admission {
         let Attempt { mode, order: id, network, .. } = attempt;
         let customer = self.orders.get(id).and_then(|order| order.customer);
         let payments = self.payments.values().rev().filter(|payment| payment.order == *id);
@@ -97,9 +97,9 @@ impl State {
         ];
         let said = counted.into_iter().filter_map(|(rule, moments): (Rule, Vec<_>)| {
             let wait = limits.quota(rule)?.wait(moments.into_iter(), now)?;
-            Some(Verdict::Refused { rule, wait })
+            Some(Admission::Refused { rule, wait })
         });
-        said.fold(Verdict::Admitted, Verdict::and)
+        said.fold(Admission::Admitted, Admission::and)
     }
 
     /// When attempts on these orders were declined, the newest first.
@@ -112,9 +112,9 @@ impl State {
     }
 }
 
-fn verdict(rule: Rule, meter: Meter, quota: Quota, now: OffsetDateTime) -> Verdict {
+fn verdict(rule: Rule, meter: Meter, quota: Quota, now: OffsetDateTime) -> Admission {
     match meter.room(quota, now) {
-        0 => Verdict::Refused { rule, wait: meter.wait(quota, now) },
-        _ => Verdict::Admitted,
+        0 => Admission::Refused { rule, wait: meter.wait(quota, now) },
+        _ => Admission::Admitted,
     }
 }
