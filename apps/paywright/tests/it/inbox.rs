@@ -357,7 +357,7 @@ async fn a_call_that_was_given_up_is_tried_again_and_made_once() {
         "path": "/v1/payment_intents/*/capture", "times": 1});
     app.faults(lost).await;
     assert_eq!(app.on_payment(&payment, "capture", json!({})).await.status, 202);
-    let bury = "UPDATE jobs SET state = 'dead', finished_at = now(), leased_until = NULL, last_error = $1
+    let bury = "UPDATE jobs SET state = 'dead', attempts = 7, finished_at = now(), leased_until = NULL, last_error = $1
                 WHERE kind = 'perform_call' AND state = 'ready'";
     app.by_hand(bury, "given up").await;
     let judge = Judge(&app);
@@ -368,10 +368,10 @@ async fn a_call_that_was_given_up_is_tried_again_and_made_once() {
     assert_eq!((&dead[0]["operation"], &dead[0]["order"]), (&json!("capture"), &json!(order)));
     judge.send("get", "/v1/jobs/{id}", &id, None).await.ok();
     let retried = judge.send("post", "/v1/jobs/{id}/retry", &id, None).await.ok();
-    assert_eq!(
-        (&retried["id"], &retried["state"], &retried["attempts"]),
-        (&json!(id), &json!("ready"), &json!(0))
-    );
+    // A worker may have taken it, and even ended it, before it was read for the answer.
+    assert_eq!(retried["id"], json!(id));
+    assert_ne!(retried["state"], json!("dead"), "{retried}");
+    assert!(retried["attempts"].as_i64().unwrap() <= 1, "it counts anew: {retried}");
     app.until(&order, "paid").await;
     assert_eq!(app.count("SELECT count(*) FROM gateway_calls WHERE operation = 'capture'").await, 1);
     let done = app.get(&format!("/v1/jobs/{id}")).await.ok();
