@@ -13,6 +13,7 @@ use crate::{
     client::Reply,
     dispute,
     gateway::Stripe,
+    json::Strict,
     refund,
     snapshot::{self, Unfit, Word},
     wire::{self, ApiError, PaymentError},
@@ -214,7 +215,8 @@ impl Asked<'_> {
 ///
 /// Source: <https://docs.stripe.com/api/errors#errors-payment_intent>
 fn intent_within(reply: &Reply, error: &ApiError) -> Result<wire::Intent, GatewayError> {
-    let intent = error.payment_intent.as_ref().and_then(|value| wire::Intent::deserialize(value).ok());
+    let read = |value| wire::Intent::deserialize(Strict(value)).ok();
+    let intent = error.payment_intent.as_ref().and_then(read);
     intent.ok_or_else(|| rejected(reply, error))
 }
 

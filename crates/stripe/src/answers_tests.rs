@@ -66,6 +66,13 @@ fn dispute() -> Value {
     })
 }
 
+fn session(status: &Value, url: Option<&str>) -> Value {
+    json!({
+        "id": "cs_1", "object": "checkout.session", "mode": "payment", "amount_total": 1999, "currency": "usd",
+        "status": status, "created": 1_795_000_000, "livemode": false, "metadata": {}, "url": url,
+    })
+}
+
 fn doubt<T: std::fmt::Debug>(outcome: Result<T, GatewayError>) -> String {
     match outcome {
         Err(GatewayError::Unknown(source)) => source.to_string(),
@@ -144,6 +151,25 @@ fn a_declined_capture_is_refused_although_the_answer_shows_the_payment() {
     assert_eq!(seen.snapshot.sighting.standing, Standing::Authorized(1999));
 }
 
+/// A list of a payment's values is no payment, wherever it stands.
+///
+/// Covers: fault 19.
+#[test]
+fn a_decline_that_shows_no_object_is_a_refusal_like_any_other() {
+    let mut error = json!({"error": {"type": "card_error", "code": "card_declined"}});
+    let mut told = intent("requires_payment_method");
+    told["metadata"] = json!({"paywright_payment": call().payment.to_string()});
+    for field in ["client_secret", "latest_charge", "last_payment_error"] {
+        told[field] = json!(null);
+    }
+    error["error"]["payment_intent"] = told.clone();
+    let seen = stripe().created_intent(&reply(402, &error), call().payment).unwrap();
+    assert_eq!(seen.snapshot.refusal.map(|refusal| refusal.code).as_deref(), Some("card_declined"));
+    error["error"]["payment_intent"] = told.as_object().unwrap().values().cloned().collect();
+    let outcome = stripe().created_intent(&reply(402, &error), call().payment);
+    assert!(matches!(outcome, Err(GatewayError::Rejected { .. })), "{outcome:?}");
+}
+
 /// Covers: fault 2.
 #[test]
 fn a_stored_answer_about_a_dispute_never_passes_for_news() {
@@ -153,4 +179,27 @@ fn a_stored_answer_about_a_dispute_never_passes_for_news() {
     let stored = Reply { replayed: true, ..reply(200, &dispute()) };
     let stored = stripe().dispute_answer(&stored, &id).unwrap();
     assert_eq!(stored.sighting.at, stored.created_at);
+}
+
+/// Of a page in a state of next year, its address is all that tells whether it is open.
+///
+/// Covers: fault 23.
+#[test]
+fn the_address_of_a_page_is_kept_unless_its_status_says_that_it_is_closed() {
+    let read = |status: Value, url| {
+        stripe().session_answer(&reply(200, &session(&status, url)), &Asked::About("cs_1")).unwrap()
+    };
+    let url = Some("https://checkout.stripe.com/c/pay/cs_1");
+    for (status, closed, standing) in [
+        (json!("open"), false, Standing::AwaitingMethod),
+        (json!("complete"), true, Standing::Unclear),
+        (json!("expired"), true, Standing::Cancelled),
+        (json!("paused"), false, Standing::Unclear),
+        (json!(null), false, Standing::Unclear),
+    ] {
+        let page = read(status.clone(), url);
+        assert_eq!(page.url.as_deref(), url.filter(|_| !closed), "{status}");
+        assert_eq!(page.snapshot.sighting.standing, standing, "{status}");
+        assert_eq!(read(status.clone(), None).url, None, "{status}");
+    }
 }

@@ -110,6 +110,24 @@ fn what_cannot_be_stored_is_malformed() {
     }
 }
 
+/// Serde would take the values of a list for the fields, in their order: of something that was never named.
+///
+/// Covers: fault 48.
+#[test]
+fn a_list_in_the_place_of_an_object_is_malformed() {
+    for (field, list) in [
+        ("data", json!([{"id": "pi_1"}])),
+        ("data", json!({"object": ["ch_1", "pi_1"]})),
+        ("related_object", json!(["mtr_1"])),
+    ] {
+        let mut event = event();
+        event[field] = list.clone();
+        assert!(of(&event).is_err(), "{field}: {list}");
+    }
+    let fields = json!(["evt_1", "x", 1_795_262_400, false, null, null, null, null]);
+    assert!(of(&fields).is_err());
+}
+
 #[test]
 fn optional_names_that_cannot_be_stored_are_left_out() {
     let mut event = event();

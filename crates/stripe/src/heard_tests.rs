@@ -534,6 +534,10 @@ fn an_event_that_lacks_what_is_needed_is_malformed_and_the_field_is_named() {
     for body in [json!(null), json!({}), json!({"object": "payment_intent"}), json!({"object": "event"})] {
         assert!(hear(&body).is_err(), "{body}");
     }
+    let mut listed = event("payment_intent.processing", intent("processing"));
+    listed["data"] = json!([intent("processing")]);
+    let Malformed(words) = hear(&listed).unwrap_err();
+    assert!(words.contains("data"), "a list is no object: {words}");
     let mut negative = intent("processing");
     negative["amount"] = (-5).into();
     assert!(hear(&event("payment_intent.processing", negative)).is_err());

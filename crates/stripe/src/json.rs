@@ -1,5 +1,7 @@
 //! Reading JSON that somebody else wrote: bounded, and without quoting what could not be read.
 
+mod strict;
+
 use std::{fmt, marker::PhantomData};
 
 use secrecy::SecretString;
@@ -7,6 +9,8 @@ use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
 };
+
+pub(crate) use strict::Strict;
 
 /// A text that does not print.
 pub(crate) struct Secret(pub(crate) SecretString);
@@ -61,17 +65,20 @@ pub(crate) struct Unreadable {
 
 /// Reads an object.
 pub(crate) fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Unreadable> {
-    // Serde alone would take a list of the fields, in their order, as well.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Unreadable { path: ".".to_owned(), why: "not an object".to_owned() });
-    }
     // To know at each value where one is takes as long as the reading itself: it is done for what cannot be read.
-    serde_json::from_slice(body).or_else(|_| explain(body))
+    read_fast(body).or_else(|_| explain(body))
+}
+
+fn read_fast<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, serde_json::Error> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = T::deserialize(Strict(&mut json))?;
+    json.end()?;
+    Ok(value)
 }
 
 fn explain<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, Unreadable> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Strict(&mut json)).map_err(|error| {
         let path = error.path().to_string();
         Unreadable::new(path, error.inner())
     })?;
@@ -91,8 +98,10 @@ impl Unreadable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Bare, ErrorBody, Intent, Named};
+    use crate::wire::{Bare, Dispute, ErrorBody, Intent, Named};
     use proptest::prelude::*;
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
 
     #[test]
     fn a_reference_is_an_id_or_an_object() {
@@ -126,6 +135,53 @@ mod tests {
         for json in [r#"{"id":"pi_1""#, r#"{"id":"pi_1"}{"#, "", "null", "[]", r#"["pi_1"]"#, r#""pi_1""#] {
             assert!(read::<Named>(json.as_bytes()).is_err(), "{json}");
         }
+    }
+
+    /// Reads an object, then the same with a list in the place of each of these, which serde alone would read.
+    fn check_lists<T: DeserializeOwned>(object: &Value, places: &[&str]) {
+        assert!(read::<T>(object.to_string().as_bytes()).is_ok());
+        for place in places {
+            let mut json = object.clone();
+            let within = json.pointer_mut(place).unwrap();
+            *within = within.as_object().unwrap().values().cloned().collect();
+            let text = json.to_string();
+            assert!(serde_json::from_str::<T>(&text).is_ok(), "not the fields in their order: {text}");
+            let error = read::<T>(text.as_bytes()).err().unwrap_or_else(|| panic!("read: {text}"));
+            assert!(error.to_string().ends_with(": invalid type"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_never_taken_for_an_object() {
+        let movement = json!({"id": "txn_1", "amount": -1999, "fee": 1500, "currency": "usd", "created": 1});
+        let metadata = json!({"endpoint": null, "order": null, "payment": null, "refund": null});
+        let failed = json!({
+            "type": "card_error", "code": null, "decline_code": null, "advice_code": null, "message": null,
+            "charge": "ch_1", "payment_method": {"id": "pm_1"},
+        });
+        let charge = json!({
+            "id": "ch_1", "balance_transaction": movement,
+            "payment_method_details": {"card": {"capture_before": 1}},
+        });
+        let intent = json!({
+            "id": "pi_1", "object": "payment_intent", "amount": 1999, "amount_capturable": 0, "amount_received": 0,
+            "currency": "usd", "status": "requires_payment_method", "created": 1, "livemode": false,
+            "metadata": metadata, "client_secret": null, "latest_charge": charge, "last_payment_error": failed,
+        });
+        let details = "/latest_charge/payment_method_details";
+        let card = "/latest_charge/payment_method_details/card";
+        check_lists::<Intent>(&intent, &["", "/metadata", "/last_payment_error", details, card]);
+        let dispute = json!({
+            "id": "du_1", "object": "dispute", "amount": 1999, "currency": "usd", "created": 1, "livemode": false,
+            "status": "needs_response", "reason": "general", "is_charge_refundable": true, "payment_intent": "pi_1",
+            "evidence_details": {"due_by": 1, "submission_count": 0}, "balance_transactions": [movement],
+        });
+        check_lists::<Dispute>(&dispute, &["", "/evidence_details", "/balance_transactions/0"]);
+        let error = json!({"error": {
+            "type": "api_error", "code": null, "param": null, "decline_code": null, "advice_code": null,
+            "message": null, "charge": null, "payment_intent": null,
+        }});
+        check_lists::<ErrorBody>(&error, &["", "/error"]);
     }
 
     /// Where nobody looks, depth costs nothing; where a value is kept, it is bounded.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use paywright_domain::{ports::*, usecase::*, *};
 use paywright_testkit::{
-    Fault,
+    Fault, JobState,
     builders::{self, usd},
 };
 use time::Duration;
@@ -239,6 +239,30 @@ async fn an_order_is_not_cancelled_while_a_dispute_that_nobody_knows_holds_its_m
     shop.cancel(order.id).await.unwrap();
     shop.settle(Duration::MINUTE).await;
     assert_eq!(shop.payment(order.id).refunded, usd(3998));
+    shop.assert_sound();
+}
+
+/// It holds money, and where it is over already no event tells so.
+///
+/// Covers: I1, I13, I23, fault 145.
+#[tokio::test]
+async fn a_dispute_that_nobody_knows_is_asked_about_soon() {
+    let shop = Shop::new();
+    let (order, payment) = shop.paid_order().await;
+    shop.settle(Duration::days(30)).await;
+    let timer = || {
+        let jobs = shop.store.jobs().into_iter();
+        let mut open =
+            jobs.filter(|job| job.task == Task::WatchOrder(order.id) && job.state == JobState::Waiting);
+        open.next().map(|job| job.due_at - shop.clock_now())
+    };
+    assert_eq!(timer(), None, "nobody looks after it any more");
+    let id = builders::gateway_dispute_id();
+    let status = DisputeStatus::Other("in_arbitration".to_owned());
+    let told = builders::dispute_snapshot(&payment, &id, status);
+    shop.hear(vec![shop.gateway.dispute_event("charge.dispute.updated", told)]).await;
+    assert_eq!(shop.payment(order.id).disputes_blocking, 1);
+    assert_eq!(timer(), Some(Duration::HOUR));
     shop.assert_sound();
 }
 

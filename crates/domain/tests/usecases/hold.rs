@@ -123,6 +123,37 @@ async fn fulfilment_takes_the_money_first_and_begins_by_itself() {
     }
 }
 
+/// A client that sends its request again at once: one of the two takes the money after the other saw the order, and
+/// before it sees the payment.
+///
+/// Covers: C-3, I15, I30.
+#[tokio::test]
+async fn fulfilment_is_not_refused_for_what_the_same_operation_just_did() {
+    for same in [true, false] {
+        let shop = Shop::new();
+        let (order, _) = shop.held_order().await;
+        let (first, second) = (shop.operation(), shop.operation());
+        let advance = Advance::StartFulfillment { amount: None };
+        shop.fate.pause(true);
+        let late = shop.advance_as(if same { first } else { second }, order.id, advance.clone());
+        let mut late = Box::pin(late);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        for _ in 0..2 {
+            assert!(late.as_mut().poll(&mut context).is_pending());
+        }
+        shop.fate.pause(false);
+        let begun = shop.advance_as(first, order.id, advance).await.unwrap();
+        assert_eq!(begun.state, OrderState::FulfillmentStarted);
+        let told = shop.store.audit();
+        match late.await {
+            Ok(again) => assert!(same && again == begun, "{again:?}"),
+            Err(error) => assert!(!same && error.kind() == ErrorKind::Conflict, "{error:?}"),
+        }
+        assert_eq!((shop.store.audit(), shop.calls("capture").len()), (told, 1), "nothing happened twice");
+        shop.assert_sound();
+    }
+}
+
 /// Covers: C-3, fault 149.
 #[tokio::test]
 async fn fulfilment_does_not_begin_without_the_money() {

@@ -95,6 +95,28 @@ async fn a_payment_that_was_given_up_and_exists_after_all_is_ended_or_pays() {
     }
 }
 
+/// While the first pays the order, nobody knows what the gateway calls the second.
+///
+/// Covers: fault 15, I2, I13, D-10.
+#[tokio::test]
+async fn a_payment_is_ended_whose_answer_comes_when_another_has_paid() {
+    let (shop, order) = asked(Ask::CreateIntent, Fault::SpentBefore).await;
+    shop.clock.advance(GatewayCall::SEND_WITHIN);
+    shop.settle(Duration::minutes(5)).await;
+    assert_eq!(shop.payment(order).state, PaymentState::Failed, "given up");
+    shop.gateway.fail_call(Fault::UnknownAfter);
+    let _ = shop.start(order, Channel::PaymentIntent).await.unwrap_err();
+    assert_eq!(shop.payments(order)[1].state, PaymentState::Created);
+
+    drop(shop.gateway.repair_later(&shop.calls("create_intent")[0].key()));
+    let first = shop.gateway.intents().pop().unwrap().id;
+    shop.hear(shop.gateway.pay_intent(&first)).await;
+    assert_eq!(shop.order(order).state, OrderState::Paid);
+    shop.settle(Duration::HOUR).await;
+    assert_eq!((shop.payments(order)[1].state, shop.payable()), (PaymentState::Cancelled, 0));
+    shop.assert_sound();
+}
+
 /// Covers: fault 15, I1, I3, I7, I10, U-3.
 #[tokio::test]
 async fn a_refund_from_a_late_repair_is_on_our_books() {

@@ -49,6 +49,39 @@ fn lying(shop: &Shop, lie: fn(&mut Answer)) -> Ports {
     Ports { gateway: Arc::new(gateway), ..shop.ports.clone() }
 }
 
+/// A gateway where the payment's page was finished, which is looked at once; its intent stands like this.
+fn behind_finished_page(shop: &Shop, payment: &Payment, standing: Standing) -> Ports {
+    let mut gateway = MockGateway::new();
+    let fake = shop.gateway.clone();
+    gateway.expect_perform().returning(move |call| ready(fake.perform(call)));
+    let fake = shop.gateway.clone();
+    gateway.expect_session().times(1).returning(move |id| {
+        let mut answer = ready(fake.session(id)).unwrap().unwrap();
+        answer.url = None;
+        answer.snapshot.sighting.standing = Standing::Unclear;
+        answer.snapshot.sighting.intent = Some(builders::intent_id());
+        Ok(Some(answer))
+    });
+    let (payment, seen) = (payment.clone(), builders::seen(standing));
+    gateway.expect_intent().times(1).returning(move |id| {
+        let sighting = Sighting { intent: Some(id.clone()), ..seen.clone() };
+        let snapshot = Snapshot {
+            order: Some(payment.order),
+            payment: Some(payment.id),
+            mode: Mode::Test,
+            amount: Some(payment.amount),
+            sighting,
+            settled: false,
+            refusal: None,
+            origin: Origin::default(),
+        };
+        Ok(Some(Answer { snapshot, client_secret: None, url: None }))
+    });
+    gateway.expect_disputes().returning(|_| Ok(Vec::new()));
+    gateway.expect_refunds().returning(|_| Ok(Vec::new()));
+    Ports { gateway: Arc::new(gateway), ..shop.ports.clone() }
+}
+
 /// Covers: I6, I5.
 #[tokio::test]
 async fn an_order_is_paid_by_intent() {
@@ -198,37 +231,53 @@ async fn a_finished_page_whose_money_is_under_way_is_looked_at_once() {
     let shop = Shop::new();
     let order = shop.place().await;
     shop.start(order.id, page("a")).await.unwrap();
-    let mut gateway = MockGateway::new();
-    let fake = shop.gateway.clone();
-    gateway.expect_session().times(1).returning(move |id| {
-        let mut answer = ready(fake.session(id)).unwrap().unwrap();
-        answer.url = None;
-        answer.snapshot.sighting.standing = Standing::Unclear;
-        answer.snapshot.sighting.intent = Some(builders::intent_id());
-        Ok(Some(answer))
-    });
-    let payment = shop.payment(order.id);
-    gateway.expect_intent().times(1).returning(move |id| {
-        let mut sighting = builders::seen(Standing::Processing);
-        sighting.intent = Some(id.clone());
-        let snapshot = Snapshot {
-            order: Some(payment.order),
-            payment: Some(payment.id),
-            mode: Mode::Test,
-            amount: Some(payment.amount),
-            sighting,
-            settled: false,
-            refusal: None,
-            origin: Origin::default(),
-        };
-        Ok(Some(Answer { snapshot, client_secret: None, url: None }))
-    });
-    let ports = Ports { gateway: Arc::new(gateway), ..shop.ports.clone() };
+    let ports = behind_finished_page(&shop, &shop.payment(order.id), Standing::Processing);
     let outcome = StartPayment::new(ports, shop.policy.clone())
         .run(shop.operation(), Actor::Shopper, order.id, page("a"))
         .await;
     assert!(matches!(outcome, Err(StartPaymentError::InProgress)), "{outcome:?}");
     assert_eq!(shop.payment(order.id).state, PaymentState::Processing);
+}
+
+/// The delayed method failed after the page was finished: its intent waits for another method, which nobody can give.
+///
+///
+#[tokio::test]
+async fn a_finished_page_whose_delayed_method_failed_is_over_and_its_order_can_be_paid_again() {
+    let shop = Shop::new();
+    let order = shop.place().await;
+    let first = shop.start(order.id, page("a")).await.unwrap().payment;
+    let ports = behind_finished_page(&shop, &first, Standing::AwaitingMethod);
+    let again = StartPayment::new(ports, shop.policy.clone())
+        .run(shop.operation(), Actor::Shopper, order.id, page("a"))
+        .await
+        .unwrap();
+    let states: Vec<_> = shop.payments(order.id).iter().map(|payment| payment.state).collect();
+    assert_eq!(states, [PaymentState::Cancelled, PaymentState::Pending]);
+    assert_eq!(again.payment.session, Some(shop.page(&again.payment).id), "a page of its own");
+}
+
+/// As above, by whoever looks without wanting to pay: the order ends, although the page can no longer be closed.
+///
+///
+#[tokio::test]
+async fn a_finished_page_whose_delayed_method_failed_holds_up_neither_a_look_nor_the_end_of_its_order() {
+    let shop = Shop::new();
+    let order = shop.place().await;
+    let payment = shop.start(order.id, page("a")).await.unwrap().payment;
+    let ports = behind_finished_page(&shop, &payment, Standing::AwaitingMethod);
+    shop.gateway.fail_call(Fault::Rejected("checkout_session_not_open".to_owned()));
+    let cancelled = CancelOrder::new(ports, shop.policy.clone())
+        .run(shop.operation(), Actor::Shopper, order.id, CancelReason::RequestedByCustomer)
+        .await;
+    assert!(matches!(cancelled, Ok(Cancellation::Cancelled(_))), "{cancelled:?}");
+    assert_eq!(shop.order(order.id).state, OrderState::Cancelled);
+
+    let order = shop.place().await;
+    let payment = shop.start(order.id, page("a")).await.unwrap().payment;
+    let ports = behind_finished_page(&shop, &payment, Standing::AwaitingMethod);
+    let syncs = SyncPayment::new(ports, shop.policy.clone());
+    assert_eq!(syncs.run(shop.operation(), payment.id).await.unwrap().state, PaymentState::Cancelled);
 }
 
 /// Covers: fault 19, D-5.

@@ -126,3 +126,24 @@ async fn a_refund_that_came_back_before_it_was_heard_of_took_nothing() {
     assert_eq!((shop.balance(Account::Refunds, "usd"), shop.balance(Account::Clearing, "usd")), (3998, 0));
     shop.assert_sound();
 }
+
+/// Of two that came back, the one that is learned of first looks as if all were still given back.
+///
+/// Covers: I10, R-2, fault 147, fault 156.
+#[tokio::test]
+async fn refunds_that_came_back_together_all_wait_for_a_person() {
+    let shop = Shop::new();
+    let (order, payment) = shop.paid_order().await;
+    shop.refund(payment.id, None).await.unwrap();
+    drop(shop.gateway.refund_fails(&shop.refund_made().id));
+    drop(shop.gateway.dashboard_refund(&shop.intent(&payment).id, 1000));
+    drop(shop.gateway.refund_fails(&shop.gateway.refunds_made()[1].id));
+    let synced = shop.sync(payment.id).await.unwrap();
+    assert_eq!((synced.refunded, synced.returned), (usd(0), usd(0)), "nothing of it was given back");
+    assert_eq!(shop.open_breaks(), [BreakKind::RefundFailed; 2]);
+
+    shop.refund(payment.id, None).await.unwrap();
+    assert!(shop.open_breaks().is_empty(), "all of it was given back after all");
+    assert_eq!((shop.breaks().len(), shop.order(order.id).state), (2, OrderState::Refunded));
+    shop.assert_sound();
+}
