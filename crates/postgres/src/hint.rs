@@ -15,8 +15,9 @@ use crate::{Postgres, bounded::Pool};
 
 const CHANNEL: &str = "paywright_jobs";
 /// Hints of one process are at least so far apart: NOTIFY takes a lock that all committers of a server share, and
-/// one in every insert more than halves their number. So it is also sent outside of their transactions.
-const APART: Duration = Duration::from_millis(5);
+/// one in every insert more than halves their number. So it is also sent outside of their transactions; but it is one
+/// itself, with a flush. Under load workers look again by themselves.
+const APART: Duration = Duration::from_millis(25);
 const RECONNECT: Duration = Duration::from_secs(1);
 /// A connection on which nothing is heard for so long is made anew: it may be lost, and whoever only listens never
 /// learns of it.

@@ -101,7 +101,7 @@ impl Postgres {
         let (pool, keyed) = options.pools(&connect);
         let bell = Bell::new(pool.clone());
         let keyed = Keyed::of(keyed);
-        let intake = Intake { keyed: keyed.clone(), bell: bell.clone() };
+        let intake = Intake::new(keyed.clone(), bell.clone());
         let committer = Committer { keyed: keyed.clone(), bell: bell.clone() };
         let commits = Lane::new(COMMITS, SEATS, move |decisions| committer.clone().ride(decisions));
         let intake = Lane::new(INTAKE, SEATS, move |arrivals| intake.clone().ride(arrivals));
