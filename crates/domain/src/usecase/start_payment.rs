@@ -89,6 +89,13 @@ impl From<PerformCallError> for StartPaymentError {
     }
 }
 
+/// An order as it stood a moment ago, for somebody who wants to pay it.
+#[derive(Debug)]
+pub struct Payable {
+    order: Order,
+    live: Option<Payment>,
+}
+
 /// Which request this is.
 struct Request<'a> {
     operation: OperationId,
@@ -117,22 +124,52 @@ impl StartPayment {
         id: OrderId,
         channel: Channel,
     ) -> Result<Started, StartPaymentError> {
+        let payable = self.payable(id).await?;
+        self.run_on(payable, operation, actor, channel).await
+    }
+
+    /// Looks at an order. A caller who has to ask somebody else whether it may be paid can do both at the same time, and
+    /// [go on](Self::run_on) with it.
+    ///
+    /// # Errors
+    /// [`StartPaymentError::UnknownOrder`] and [`StartPaymentError::Store`].
+    pub async fn payable(&self, id: OrderId) -> Result<Payable, StartPaymentError> {
+        let found = self.ports.store.payable(id).await?;
+        let found = found.filter(|(order, _)| order.mode == self.policy.mode);
+        let (order, live) = found.ok_or(StartPaymentError::UnknownOrder)?;
+        Ok(Payable { order, live })
+    }
+
+    /// As [`run`](Self::run), for an order that was looked at. Should it have moved since, it is looked at again.
+    ///
+    /// # Errors
+    /// See [`StartPaymentError`].
+    pub async fn run_on(
+        &self,
+        mut payable: Payable,
+        operation: OperationId,
+        actor: Actor,
+        channel: Channel,
+    ) -> Result<Started, StartPaymentError> {
         let request = Request { operation, actor: &actor, channel: &channel };
+        let id = payable.order.id;
         for _ in 0..ATTEMPTS_MAX {
-            match self.once(&request, id).await {
+            match self.once(&request, payable).await {
                 Ok(Some(started)) => return Ok(started),
                 Ok(None) | Err(StartPaymentError::Store(StoreError::Conflict)) => {}
                 Err(error) => return Err(error),
             }
+            payable = self.payable(id).await?;
         }
         Err(StartPaymentError::InProgress)
     }
 
     /// `None`: something moved; look again.
-    async fn once(&self, request: &Request<'_>, id: OrderId) -> Result<Option<Started>, StartPaymentError> {
-        let found = self.ports.store.payable(id).await?;
-        let found = found.filter(|(order, _)| order.mode == self.policy.mode);
-        let (order, live) = found.ok_or(StartPaymentError::UnknownOrder)?;
+    async fn once(
+        &self,
+        request: &Request<'_>,
+        Payable { order, live }: Payable,
+    ) -> Result<Option<Started>, StartPaymentError> {
         let started = order.apply(OrderEvent::PaymentStarted)?;
         match live {
             None => self.begin(request, order, started).await,

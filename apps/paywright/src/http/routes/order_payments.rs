@@ -2,8 +2,8 @@ use std::net::IpAddr;
 
 use actix_web::{HttpRequest, web};
 use paywright_domain::{
-    Channel, Network, OrderId, PaymentId, ReturnUrls,
-    usecase::{StartPaymentError, Way},
+    ApiKeyId, Channel, Network, OrderId, PaymentId, ReturnUrls,
+    usecase::{Payable, StartPaymentError, Way},
 };
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
@@ -78,14 +78,27 @@ pub(super) async fn checkout_session(
     let urls = return_urls(&app, id, checkout).await?;
     let (work_app, actor, key) = (app.clone(), caller.actor(), caller.key);
     let work = move |operation| async move {
-        work_app.gate.admit(id, shopper, Some(key)).await?;
-        let started = work_app.start_payment.run(operation, actor, id, Channel::Checkout(urls)).await?;
+        let payable = admitted(&work_app, id, shopper, key).await?;
+        let started = work_app.start_payment.run_on(payable, operation, actor, Channel::Checkout(urls)).await?;
         match started.way {
             Way::Page(url) => Ok(Answer::ok(CheckoutJson { url, payment: started.payment.id.to_string() })),
             Way::ClientSecret(_) => Err(StartPaymentError::InProgress.into()),
         }
     };
     Ok(idempotent::once(&app, &caller, &request, &bytes, work).await?.respond())
+}
+
+/// The order, if the attempt is not one too many. Both are asked at the same time: one round trip less for a shopper.
+async fn admitted(
+    app: &App,
+    order: OrderId,
+    shopper: Option<Network>,
+    key: ApiKeyId,
+) -> Result<Payable, Problem> {
+    let (admitted, payable) =
+        tokio::join!(app.gate.admit(order, shopper, Some(key)), app.start_payment.payable(order));
+    admitted?;
+    Ok(payable?)
 }
 
 /// The given addresses, or the order's own page.
@@ -168,8 +181,8 @@ pub(super) async fn payment_intent(
     let shopper = shopper(shopper_address.as_deref())?;
     let (work_app, actor, key) = (app.clone(), caller.actor(), caller.key);
     let work = move |operation| async move {
-        work_app.gate.admit(id, shopper, Some(key)).await?;
-        let started = work_app.start_payment.run(operation, actor, id, Channel::PaymentIntent).await?;
+        let payable = admitted(&work_app, id, shopper, key).await?;
+        let started = work_app.start_payment.run_on(payable, operation, actor, Channel::PaymentIntent).await?;
         let Way::ClientSecret(secret) = started.way else { return Err(StartPaymentError::InProgress.into()) };
         Ok(Answer::ok(IntentJson {
             payment: started.payment.id.to_string(),

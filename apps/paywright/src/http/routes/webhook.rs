@@ -1,6 +1,6 @@
 //! Stripe's events: verify, look shallowly, store durably, answer. No business logic, no call to Stripe.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use paywright_domain::{
@@ -52,7 +52,7 @@ pub(super) async fn receive(
 ) -> Result<HttpResponse, Problem> {
     let begun = Instant::now();
     let header = request.headers().get("stripe-signature").and_then(|value| value.to_str().ok());
-    let delivery = take(app.into_inner(), header, &bytes).await;
+    let delivery = take(&app, header, &bytes).await;
     let (outcome, reason) = delivery.labels();
     record::delivery(outcome, reason, begun);
     delivery.answer()
@@ -72,8 +72,6 @@ enum Delivery {
     Refused(SignatureError),
     /// The database did not take it; Stripe sends it again.
     NotStored(StoreError),
-    /// A bug; Stripe sends it again.
-    Broken(Problem),
 }
 
 /// Why an event is not for us.
@@ -85,7 +83,7 @@ enum Foreign {
     ConnectedAccount,
 }
 
-async fn take(app: Arc<App>, header: Option<&str>, bytes: &[u8]) -> Delivery {
+async fn take(app: &App, header: Option<&str>, bytes: &[u8]) -> Delivery {
     let (now, mode) = (app.ports.clock.now(), app.settings.mode);
     if let Err(error) = verify(header, bytes, &app.webhook_secrets, now, TOLERANCE) {
         tracing::warn!(%error, "refused an event");
@@ -105,12 +103,10 @@ async fn take(app: Arc<App>, header: Option<&str>, bytes: &[u8]) -> Delivery {
         event.ignored = Some(why.words(&event, mode));
     }
     let (id, kind) = (event.id.clone(), event.kind.clone());
-    // Runs to its end even if the sender hangs up.
-    let received = actix_web::rt::spawn(async move { app.ports.queue.receive(event).await }).await;
-    let new = match received {
-        Ok(Ok(received)) => received == Received::New,
-        Ok(Err(error)) => return Delivery::NotStored(error),
-        Err(error) => return Delivery::Broken(Problem::bug(&error)),
+    // What was asked of the inbox runs to its end even if the sender hangs up.
+    let new = match app.ports.queue.receive(event).await {
+        Ok(received) => received == Received::New,
+        Err(error) => return Delivery::NotStored(error),
     };
     tracing::info!(event.id = id, event.kind = kind, new, "event received");
     if new { meant } else { Delivery::Known }
@@ -127,7 +123,6 @@ impl Delivery {
             Self::Unreadable => ("unreadable", ""),
             Self::Refused(error) => ("refused", record::refusal(*error)),
             Self::NotStored(_) => ("unavailable", ""),
-            Self::Broken(_) => ("failed", ""),
         }
     }
 
@@ -138,7 +133,6 @@ impl Delivery {
             }
             Self::Refused(error) => Err(refuse(error)),
             Self::NotStored(error) => Err(error.into()),
-            Self::Broken(problem) => Err(problem),
         }
     }
 }
