@@ -85,30 +85,30 @@ impl Bug {
     /// Within how many seeds, from the first, it must be caught.
     pub fn caught_within(self) -> u64 {
         match self {
-            Self::StaleOverwrite
-            | Self::TornGeneration
-            | Self::NoReservation
+            Self::AcknowledgeFirst
+            | Self::NoDedupe
             | Self::FreshKeys
             | Self::TimeoutIsFailure
-            | Self::NewParameters
-            | Self::TimerLost
+            | Self::NoReservation
+            | Self::StaleOverwrite
+            | Self::TornGeneration
             | Self::PaidByRedirect
-            | Self::NoDedupe
-            | Self::CancelUnasked => 100,
-            Self::AcknowledgeFirst
-            | Self::NoFencing
-            | Self::TrustThePayload
-            | Self::UnsignedAccepted
-            | Self::BookedTwice
-            | Self::BreakForgotten
-            | Self::OldKeys
-            | Self::SeveralLive
-            | Self::GivesUpAtOnce => 1_000,
-            Self::CursorTooFar
+            | Self::CancelUnasked
+            | Self::CursorTooFar
             | Self::CauseTwice
-            | Self::RefundByAmount
+            | Self::BreakForgotten
+            | Self::NewParameters
+            | Self::OldKeys
+            | Self::BookedTwice
+            | Self::TimerLost
+            | Self::GivesUpAtOnce => 100,
+            Self::NoFencing
+            | Self::TrustThePayload
             | Self::FindsNothing
-            | Self::NoGuards => 100_000,
+            | Self::UnsignedAccepted
+            | Self::SeveralLive
+            | Self::NoGuards => 500,
+            Self::RefundByAmount => 20_000,
         }
     }
 

@@ -84,6 +84,8 @@ pub enum Fault {
     RefundFails,
     /// The bank sends a payout back.
     PayoutFails,
+    /// Several people act on the same news of an order, in the same moment.
+    AtOnce,
 }
 
 impl Fault {
@@ -114,7 +116,7 @@ impl Fault {
             Self::WebhookForged | Self::WebhookUnknown | Self::WebhookStale => 60,
             Self::AnswerLost | Self::AskedTwice => 200,
             Self::TwoTabs | Self::DashboardRefund | Self::DashboardTouch | Self::Dispute => 300,
-            Self::RefundFails | Self::PayoutFails => 300,
+            Self::RefundFails | Self::PayoutFails | Self::AtOnce => 300,
         }
     }
 }

@@ -73,7 +73,10 @@ impl Knobs {
         let mut rates = Each::default();
         // Few classes at a time find what all at once would hide.
         let share = *dice.pick(&[150, 350, 600, 900]);
+        // A class that came later has dice of its own: what older seeds draw stays as it is.
+        let mut newer = Dice::new(!seed);
         for fault in Fault::iter() {
+            let dice = if fault == Fault::AtOnce { &mut newer } else { &mut dice };
             let drawn = dice.chance(share);
             let rate = u16::try_from(dice.between(1, u64::from(fault.worst()))).unwrap_or(1);
             let rate = if dice.chance(300) { fault.worst() } else { rate };

@@ -294,6 +294,11 @@ impl World {
         true
     }
 
+    /// Whether a class of faults may strike in this run at all.
+    pub(crate) fn exists(&self, fault: Fault) -> bool {
+        self.knobs.rates.of(fault) > 0
+    }
+
     pub(crate) fn count(&self, fault: Fault) {
         *lock(&self.counts).of_mut(fault) += 1;
         self.note("fault", || fault.to_string());

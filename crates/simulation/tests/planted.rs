@@ -3,7 +3,7 @@
 use paywright_simulation::{Bug, Fault, Knobs, run, shrink};
 
 /// Caught so early that every test run may try it again.
-const SOON: u64 = 100;
+const SOON: u64 = 500;
 
 /// The first seed that catches it, and which invariant it violates.
 fn caught(bug: Bug, within: u64) -> Option<(u64, &'static str)> {

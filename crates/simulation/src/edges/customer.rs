@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use paywright_domain::{
-    Actor, CaptureMethod, Channel, OperationId, Order, Payment, ProductId, ReturnUrls,
+    Actor, CaptureMethod, Channel, OperationId, Order, OrderId, Payment, ProductId, ReturnUrls,
     usecase::{ErrorKind, NewItem, NewOrder, StartPaymentError},
 };
 use paywright_sandbox::model::{
@@ -64,10 +64,10 @@ pub(crate) async fn shop(world: Arc<World>, product: ProductId, number: u32) {
             return;
         }
         if world.strikes(Fault::TwoTabs) {
-            let (world, order) = (Arc::clone(&world), order.clone());
-            world.clone().spawn(Owner::Outside, async move { drop(start(&world, &order).await) });
+            let (world, order) = (Arc::clone(&world), order.id);
+            world.clone().spawn(Owner::Outside, async move { drop(start(&world, order).await) });
         }
-        match start(&world, &order).await {
+        match start(&world, order.id).await {
             Some(payment) => tabs.push(Tab(payment)),
             None if tabs.is_empty() => {
                 a_while(&world, 8).await;
@@ -126,14 +126,14 @@ async fn place(world: &Arc<World>, product: ProductId, number: u32) -> Option<Or
     None
 }
 
-async fn start(world: &Arc<World>, order: &Order) -> Option<Payment> {
+pub(super) async fn start(world: &Arc<World>, order: OrderId) -> Option<Payment> {
     let channel = if world.chance(600) {
         Channel::PaymentIntent
     } else {
         let address = |what: &str| format!("https://shop.example/{what}");
         Channel::Checkout(ReturnUrls { success: address("thanks"), cancel: address("cart") })
     };
-    let (id, operation) = (order.id, new_operation(world));
+    let operation = new_operation(world);
     for _ in 0..world.between(1, 6) {
         if !is_open(world) {
             return None;
@@ -144,13 +144,13 @@ async fn start(world: &Arc<World>, order: &Order) -> Option<Payment> {
             let world = Arc::clone(world);
             world.clone().spawn(Owner::Outside, async move {
                 let _ = ask(&world, move |app| async move {
-                    app.start_payment.run(operation, Actor::Shopper, id, channel).await.map(|_| ())
+                    app.start_payment.run(operation, Actor::Shopper, order, channel).await.map(|_| ())
                 })
                 .await;
             });
         }
         let started = ask(world, move |app| async move {
-            app.start_payment.run(operation, Actor::Shopper, id, channel).await
+            app.start_payment.run(operation, Actor::Shopper, order, channel).await
         });
         match started.await {
             Some(Ok(started)) => return Some(started.payment),
@@ -162,7 +162,7 @@ async fn start(world: &Arc<World>, order: &Order) -> Option<Payment> {
 }
 
 /// The customer pays on a page of Stripe's; we hear of it by webhook or not at all.
-async fn pay(world: &Arc<World>, payment: &Payment) {
+pub(super) async fn pay(world: &Arc<World>, payment: &Payment) {
     let card = if world.strikes(Fault::Dispute) { world.pick(&DISPUTED) } else { world.pick(&CARDS) };
     let authenticate = match world.below(3) {
         0 => None,

@@ -20,7 +20,7 @@ use crate::{
 
 /// What a merchant may do with an order.
 #[derive(Debug, Clone)]
-enum Act {
+pub(super) enum Act {
     Fulfil(Option<u64>),
     Ship,
     Complete,
@@ -49,7 +49,7 @@ pub(super) async fn sell(world: Arc<World>, order: OrderId) {
     }
 }
 
-fn choose(world: &World) -> Act {
+pub(super) fn choose(world: &World) -> Act {
     let mut dice = world.dice();
     let part = dice.chance(700).then(|| if dice.chance(500) { 500 } else { 1 + dice.below(4_000) });
     match dice.below(20) {
@@ -72,7 +72,7 @@ fn choose(world: &World) -> Act {
 }
 
 /// Asks under one operation until there is an answer.
-async fn insist(world: Arc<World>, order: OrderId, act: Act) {
+pub(super) async fn insist(world: Arc<World>, order: OrderId, act: Act) {
     let operation = new_operation(&world);
     let Some(payment) = newest(&world, order) else { return };
     world.note("wants", || format!("{act:?} {order}"));

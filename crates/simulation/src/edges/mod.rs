@@ -1,9 +1,11 @@
 //! The people: who orders and pays, who sells, and who acts at Stripe's dashboard or at a bank.
 
+mod at_once;
 mod customer;
 mod merchant;
 mod outsiders;
 
+pub(crate) use at_once::hear;
 pub(crate) use customer::shop;
 pub(crate) use outsiders::{decide_disputes, haunt};
 

@@ -8,7 +8,7 @@ use paywright_domain::{
 use paywright_sandbox::model::{Mode, checkout_session::Status as PageStatus, payment_intent::Status};
 use paywright_testkit::{JobState, MemoryStore, StoredJob};
 
-use super::{Violation, Watch, broken};
+use super::{Violation, Watch, broken, wishes};
 use crate::{ports::peek, world::World};
 
 /// How the rows stood before a commit, as far as it changes them.
@@ -107,6 +107,7 @@ impl Watch {
             i6_paid_only_if_stripe_says_so(world, rows, &order)?;
             i2_one_payment_counts(rows, &order)?;
             i18_one_call_alive(rows, id)?;
+            wishes::fit(rows, &order)?;
         }
         Ok(())
     }

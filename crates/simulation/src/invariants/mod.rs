@@ -4,6 +4,7 @@
 mod commits;
 mod rest;
 mod sent;
+mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
 

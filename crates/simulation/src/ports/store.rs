@@ -9,7 +9,7 @@ use paywright_domain::{
 };
 
 use super::{Line, through};
-use crate::{fault::Fault, invariants::Before};
+use crate::{edges, fault::Fault, invariants::Before};
 
 /// Loads, each by one key.
 macro_rules! loads {
@@ -23,6 +23,17 @@ macro_rules! loads {
             async fn call(&self, id: JobId) -> Result<Option<GatewayCall>, StoreError> {
                 let found = through!(self, "load", self.world.rows.call(id))?;
                 Ok(found.map(|call| self.world.knobs.bug.map_or(call.clone(), |bug| bug.load(call, self))))
+            }
+
+            /// Both at once, as an adapter may load them over two connections: either may be the older.
+            async fn payable(&self, id: OrderId) -> Result<Option<(Order, Option<Payment>)>, StoreError> {
+                let early = if self.world.exists(Fault::AtOnce) && self.world.chance(500) { Some(self.live_payment(id).await?) } else { None };
+                let Some(order) = self.order(id).await? else { return Ok(None) };
+                let live = match early {
+                    Some(live) => live,
+                    None => self.live_payment(id).await?,
+                };
+                Ok(Some((order, live)))
             }
 
             async fn products(&self, mode: Mode, ids: &[ProductId]) -> Result<Vec<Product>, StoreError> {
@@ -86,6 +97,9 @@ impl Line {
             if let Ok(committed) = &last {
                 self.world.watch().committed(&self.world, &before, &changes, *committed);
                 self.world.rouse();
+                if *committed == Committed::Now {
+                    edges::hear(&self.world, &changes);
+                }
             }
             if last.is_err() {
                 break;

@@ -9,14 +9,17 @@ use crate::{
 };
 
 impl Pair {
-    /// Asks the gateway to end the payment of an order that shall be cancelled, as soon as its name is known there.
+    /// Asks the gateway to end the payment of an order that shall be cancelled, or that another payment has paid, as soon
+    /// as its name is known there.
     pub(in crate::usecase) fn end_if_unwanted(
         &mut self,
         changes: &mut Changes,
         ports: &Ports,
         held_for: Option<Duration>,
     ) -> Result<(), IllegalTransition> {
-        match self.order.cancellation {
+        let paid_by_another = !self.order.state.is_unpaid() && self.order.paid_by != Some(self.payment.id);
+        let unwanted = self.order.cancellation.or(paid_by_another.then_some(CancelReason::Duplicate));
+        match unwanted {
             Some(reason) if self.payment.state.is_live() => self.end(changes, ports, reason, held_for),
             Some(_) | None => Ok(()),
         }

@@ -4,12 +4,15 @@ use time::Duration;
 
 use super::{Pair, name_origin};
 use crate::{
-    Applied, Break, BreakKind, Changes, Dispute, DisputeEvent, IllegalTransition, Journal, PaymentState,
-    Step, Transition, ports::DisputeSnapshot, usecase::Ports,
+    Applied, Break, BreakKind, Changes, Dispute, DisputeEvent, DisputeStatus, IllegalTransition, Journal,
+    PaymentState, Step, Transition, ports::DisputeSnapshot, usecase::Ports,
 };
 
 /// How long before its deadline an operator is told of a dispute that nobody has answered.
 pub(in crate::usecase) const DISPUTE_NOTICE: Duration = Duration::hours(48);
+
+/// When to ask about a dispute of a status that we do not know.
+const DISPUTE_PATIENCE: Duration = Duration::HOUR;
 
 impl Pair {
     /// Adds to `changes` what follows from a look at a dispute; `known` is ours, if we know it.
@@ -67,6 +70,11 @@ impl Pair {
             dispute.seen.due_by.filter(|due_by| dispute.is_answerable() && known != Some(*due_by))
         {
             self.watch(changes, ports, due_by - DISPUTE_NOTICE);
+        }
+        // It may be over, and then no message follows that we understand.
+        let newly = step.before().is_none_or(|before| before.seen.status != dispute.seen.status);
+        if newly && matches!(dispute.seen.status, DisputeStatus::Other(_)) {
+            self.watch(changes, ports, changes.at + DISPUTE_PATIENCE);
         }
         let (object, gateway) = (Some(dispute.id.to_string()), dispute.gateway.clone());
         let takes = !dispute.withheld().is_zero();
