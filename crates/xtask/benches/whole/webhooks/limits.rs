@@ -36,10 +36,10 @@ const BATCH: u32 = 50;
 /// Signed once, and sent again and again where nobody looks whether an event is new.
 const SIGNATURES: u32 = 20_000;
 
-/// An event with its job, both with names of their own. `:body` is sent with every transaction.
+/// An event with its job, both with names of their own, which grow. `:body` is sent with every transaction.
 const SCRIPT: &str = "
     WITH name AS MATERIALIZED (
-        SELECT substr(md5(nextval('bare.numbers')::text), 1, 24) AS name
+        SELECT lpad(to_hex(nextval('bare.numbers')), 24, '0') AS name
     ), event AS (
         INSERT INTO bare.inbox_events (id, kind, mode, api_version, object, about, created_at, body)
         SELECT 'evt_' || name, 'KIND', 'test', 'VERSION', 'pi_' || name, 'pi_' || name, now(), CAST(:body AS bytea)

@@ -7,12 +7,22 @@ use sqlx::{PgConnection, PgPool, types::Uuid};
 
 use super::events;
 
-/// Tables like those of the product, with their indexes and constraints, and nothing in them.
+/// Tables like those of the product, with their indexes, constraints and room on each page, and nothing in them.
 const TABLES: &str = "
     DROP SCHEMA IF EXISTS bare CASCADE;
     CREATE SCHEMA bare;
     CREATE TABLE bare.inbox_events (LIKE public.inbox_events INCLUDING ALL);
     CREATE TABLE bare.jobs (LIKE public.jobs INCLUDING ALL);
+    DO $$
+    DECLARE shape record;
+    BEGIN
+        -- LIKE does not take these over.
+        FOR shape IN SELECT relname, array_to_string(reloptions, ', ') AS options FROM pg_class
+                     WHERE oid IN ('public.inbox_events'::regclass, 'public.jobs'::regclass) AND reloptions IS NOT NULL
+        LOOP
+            EXECUTE format('ALTER TABLE bare.%I SET (%s)', shape.relname, shape.options);
+        END LOOP;
+    END $$;
     CREATE SEQUENCE bare.numbers CACHE 1000;
     CHECKPOINT";
 

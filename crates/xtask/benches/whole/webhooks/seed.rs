@@ -11,7 +11,7 @@ use sqlx::PgPool;
 use super::events::{self, KIND, Template};
 
 const ORDERS_AT_ONCE: usize = 5_000;
-const PAST_AT_ONCE: i64 = 20_000;
+const PAST_AT_ONCE: usize = 20_000;
 
 /// An order of one line each, its timer, and its payment, which the gateway knows.
 const ORDERS: &str = "
@@ -42,11 +42,9 @@ const ORDERS: &str = "
 /// Events that were processed yesterday, with their jobs and causes.
 const PAST: &str = "
     WITH old AS (
-        SELECT n, 'evt_' || substr(md5('event' || n), 1, 24) AS event,
-               'pi_' || substr(md5('intent' || n), 1, 24) AS intent,
-               ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid AS job,
+        SELECT n, event, intent, ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid AS job,
                now() - interval '1 day' AS at
-        FROM generate_series($1::bigint, $2::bigint) AS n
+        FROM unnest($1::bigint[], $2::text[], $6::text[]) AS past (n, event, intent)
     ), events AS (
         INSERT INTO inbox_events (id, kind, mode, api_version, object, about, created_at, body, received_at, outcome,
                                   processed_at)
@@ -79,17 +77,17 @@ pub(super) async fn orders(pool: &PgPool, numbers: Range<u32>) -> anyhow::Result
 
 /// So many finished events.
 pub(super) async fn past(pool: &PgPool, count: u32) -> anyhow::Result<()> {
-    let (begun, count) = (Instant::now(), i64::from(count));
+    let begun = Instant::now();
     let mut body = Vec::new();
     Template::new().body(0, events::now().unix_timestamp(), &mut body);
-    let mut first = 1;
-    while first <= count {
-        let last = count.min(first + PAST_AT_ONCE - 1);
-        let insert = sqlx::query(PAST).bind(first).bind(last).bind(KIND).bind(API_VERSION).bind(&body);
-        let written = insert.execute(pool).await.context("finished events")?.rows_affected();
-        ensure!(i64::try_from(written)? == last - first + 1, "{written} commits were written");
-        eprint!("\r{last} of {count} finished events, {:.0?} ", begun.elapsed());
-        first = last + 1;
+    let numbers: Vec<_> = (1..=count).collect();
+    for some in numbers.chunks(PAST_AT_ONCE) {
+        let (names, intents): (Vec<_>, Vec<_>) = some.iter().map(|n| events::past(*n)).unzip();
+        let some: Vec<_> = some.iter().map(|n| i64::from(*n)).collect();
+        let insert = sqlx::query(PAST).bind(&some).bind(names).bind(KIND).bind(API_VERSION).bind(&body);
+        let written = insert.bind(intents).execute(pool).await.context("finished events")?.rows_affected();
+        ensure!(written == some.len() as u64, "{written} commits were written");
+        eprint!("\r{} of {count} finished events, {:.0?} ", some.last().unwrap_or(&0), begun.elapsed());
     }
     eprintln!();
     settle(pool).await
