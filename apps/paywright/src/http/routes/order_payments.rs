@@ -79,7 +79,8 @@ pub(super) async fn checkout_session(
     let (work_app, actor, key) = (app.clone(), caller.actor(), caller.key);
     let work = move |operation| async move {
         let payable = admitted(&work_app, id, shopper, key).await?;
-        let started = work_app.start_payment.run_on(payable, operation, actor, Channel::Checkout(urls)).await?;
+        let started =
+            work_app.start_payment.run_on(payable, operation, actor, Channel::Checkout(urls)).await?;
         match started.way {
             Way::Page(url) => Ok(Answer::ok(CheckoutJson { url, payment: started.payment.id.to_string() })),
             Way::ClientSecret(_) => Err(StartPaymentError::InProgress.into()),
@@ -182,7 +183,8 @@ pub(super) async fn payment_intent(
     let (work_app, actor, key) = (app.clone(), caller.actor(), caller.key);
     let work = move |operation| async move {
         let payable = admitted(&work_app, id, shopper, key).await?;
-        let started = work_app.start_payment.run_on(payable, operation, actor, Channel::PaymentIntent).await?;
+        let started =
+            work_app.start_payment.run_on(payable, operation, actor, Channel::PaymentIntent).await?;
         let Way::ClientSecret(secret) = started.way else { return Err(StartPaymentError::InProgress.into()) };
         Ok(Answer::ok(IntentJson {
             payment: started.payment.id.to_string(),
