@@ -95,10 +95,11 @@ impl Run {
         dead.for_each(|job| world.rows.revive(job.id));
         self.pass(Duration::HOUR)?;
         // What is under way may still keep something from being compared.
-        let compared = world.knobs.channels.reconciles() && self.compare_once()?;
+        let begun = world.knobs.channels.reconciles().then(|| world.wall());
+        let compared = begun.is_none() || self.compare_once()?;
         self.pass(Duration::HOUR)?;
-        if compared || !world.knobs.channels.reconciles() {
-            soon(&world)?;
+        if compared {
+            soon(&world, begun)?;
         }
         loop {
             self.pass(LOOK)?;

@@ -222,16 +222,21 @@ pub(crate) struct ListQuery<'a> {
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct Created {
     gte: i64,
-    lt: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lt: Option<i64>,
 }
 
 impl Created {
     pub(crate) fn between(from: OffsetDateTime, before: OffsetDateTime) -> Self {
-        Self { gte: from.unix_timestamp(), lt: before.unix_timestamp() }
+        Self { gte: from.unix_timestamp(), lt: Some(before.unix_timestamp()) }
+    }
+
+    pub(crate) fn since(from: OffsetDateTime) -> Self {
+        Self { gte: from.unix_timestamp(), lt: None }
     }
 
     pub(crate) fn contains(self, seconds: i64) -> bool {
-        (self.gte..self.lt).contains(&seconds)
+        seconds >= self.gte && self.lt.is_none_or(|lt| seconds < lt)
     }
 }
 

@@ -175,10 +175,11 @@ fn check_payment(asked: &IntentId, got: Option<&IntentId>) -> Result<(), Doubt> 
     Err(Doubt::WrongObject { asked: format!("what is of {asked}"), got })
 }
 
-/// What was made while a call may have been sent.
+/// What was made since a call may have been sent. There is no end: what an error of Stripe's own left half done it
+/// may complete hours later.
+///
+/// Source: <https://docs.stripe.com/error-low-level#server-errors>
 fn since(call: &GatewayCall) -> ListQuery<'static> {
-    let from = call.recorded_at - CLOCKS_DIFFER;
-    let before = call.recorded_at + GatewayCall::SEND_WITHIN + CLOCKS_DIFFER;
-    let created = Some(Created::between(from, before));
+    let created = Some(Created::since(call.recorded_at - CLOCKS_DIFFER));
     ListQuery { created, limit: SEARCHED, ..ListQuery::default() }
 }

@@ -8,9 +8,11 @@ use paywright_domain::{
 };
 use paywright_sandbox::model::{
     Mode as World_,
+    balance_transaction::BalanceTransaction,
     dispute::DisputeStatus,
     payment_intent::{PaymentIntent, Status},
     refund::RefundStatus,
+    time::Time,
     world::World as Stripe,
 };
 use paywright_testkit::{JobState, StoredJob};
@@ -75,8 +77,9 @@ pub(crate) fn given_up_in_time(world: &World) -> Result<(), Violation> {
 /// How often an event is tried at least before it is dead.
 const ATTEMPTS_MIN: u32 = 30;
 
-/// I5, checked early: what was paid at Stripe is known here as soon as everything that was told was heard.
-pub(crate) fn soon(world: &World) -> Result<(), Violation> {
+/// I5, checked early: what was paid at Stripe is known here as soon as everything that was told was heard, and all that was
+/// there at `compared` was compared. Who pays later is heard of by the next comparison.
+pub(crate) fn soon(world: &World, compared: Option<Time>) -> Result<(), Violation> {
     let model = world.model();
     let (stripe, payments, breaks) =
         (model.world(World_::Test), world.rows.payments(), world.rows.open_breaks());
@@ -84,7 +87,13 @@ pub(crate) fn soon(world: &World) -> Result<(), Violation> {
     if stripe.deliveries.open_count() > 0 || unread {
         return Ok(());
     }
-    for intent in intents(stripe).filter(|intent| intent.status == Status::Succeeded) {
+    // A debit succeeds days after it was asked for, which is when its money moves.
+    let later = |intent: &PaymentIntent| {
+        let moved = |one: &&BalanceTransaction| intent.latest_charge.as_ref() == Some(&one.source);
+        let moved = stripe.balance_transactions.iter().find(moved);
+        compared.is_some_and(|at| moved.is_none_or(|moved| moved.created >= at.seconds()))
+    };
+    for intent in intents(stripe).filter(|intent| intent.status == Status::Succeeded && !later(intent)) {
         let named = intent.metadata.get("paywright_payment").unwrap_or_default();
         let ours = payments.iter().find(|one| one.intent.as_ref().is_some_and(|id| id.as_str() == intent.id));
         let told = breaks.iter().any(|found| {
