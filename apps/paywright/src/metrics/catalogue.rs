@@ -70,7 +70,7 @@ pub const METRICS: [Metric; 24] = [
         kind: Histogram,
         labels: &["outcome", "reason"],
         help: "Seconds until a delivery of Stripe's was answered, by what became of the event and why",
-        alert: "any `outcome=\"refused\"` or `\"unavailable\"` for 5 minutes; any `\"unreadable\"` or `\"failed\"`; `reason=\"too_old\"` or `\"too_new\"`: \
+        alert: "any `outcome=\"refused\"` or `\"unavailable\"` for 5 minutes; any `\"unreadable\"`; `reason=\"too_old\"` or `\"too_new\"`: \
                 clocks disagree",
     },
     Metric {
