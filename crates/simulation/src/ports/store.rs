@@ -27,7 +27,8 @@ macro_rules! loads {
 
             /// Both at once, as an adapter may load them over two connections: either may be the older.
             async fn payable(&self, id: OrderId) -> Result<Option<(Order, Option<Payment>)>, StoreError> {
-                let early = if self.world.exists(Fault::AtOnce) && self.world.chance(500) { Some(self.live_payment(id).await?) } else { None };
+                let early = self.world.exists(Fault::AtOnce) && self.world.chance(500);
+                let early = if early { Some(self.live_payment(id).await?) } else { None };
                 let Some(order) = self.order(id).await? else { return Ok(None) };
                 let live = match early {
                     Some(live) => live,
