@@ -4,20 +4,11 @@
 #[expect(unreachable_pub, reason = "the fuzz targets name it from outside")]
 #[path = "../../../fuzz/src/app/mod.rs"]
 mod properties;
+#[path = "../../../fuzz/src/replay.rs"]
+mod replay;
 
 use properties::{client_address, cursors, fingerprint, money};
-
-fn replay(target: &str, run: fn(&[u8])) {
-    let folder = format!("{}/../../fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
-    let mut inputs = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        println!("{}", path.display());
-        run(&std::fs::read(path).unwrap());
-        inputs += 1;
-    }
-    assert!(inputs > 0, "the corpus is empty");
-}
+use replay::replay;
 
 /// Covers: I8, fault 109, fault 110.
 #[test]
