@@ -1,6 +1,6 @@
 //! Asking the gateway how things stand.
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::Ports;
 use crate::{
@@ -13,15 +13,17 @@ pub(super) async fn everything<E>(ports: &Ports, payment: &Payment) -> Result<Ve
 where
     E: From<GatewayError> + From<StoreError>,
 {
+    let begun = ports.clock.now();
     let Some(answer) = payment_at_gateway(ports, payment).await? else { return Ok(Vec::new()) };
-    let snapshot = newest(ports, payment, None, answer.snapshot);
+    let snapshot = newest(begun, payment, None, answer.snapshot);
     let mut facts = Vec::new();
     // Disputes first: money that they hold cannot be given back. Refunds last: it must have been taken.
     if let Some(intent) = &snapshot.sighting.intent {
         let known = ports.store.disputes(payment.id).await?;
+        let begun = ports.clock.now();
         for seen in ports.gateway.disputes(intent).await? {
             let known = known.iter().find(|dispute| dispute.gateway == seen.id);
-            facts.push(Fact::Dispute(Box::new(newest_dispute(ports, known, seen))));
+            facts.push(Fact::Dispute(Box::new(newest_dispute(begun, known, seen))));
         }
     }
     facts.push(Fact::Payment(Box::new(snapshot.clone())));
@@ -47,14 +49,19 @@ where
     E: From<GatewayError> + From<StoreError>,
 {
     let known = ports.store.dispute_by_gateway(id).await?;
+    let begun = ports.clock.now();
     let seen = ports.gateway.dispute(id).await?;
-    Ok(seen.map(|seen| newest_dispute(ports, known.as_ref(), seen)))
+    Ok(seen.map(|seen| newest_dispute(begun, known.as_ref(), seen)))
 }
 
-fn newest_dispute(ports: &Ports, known: Option<&Dispute>, mut seen: DisputeSnapshot) -> DisputeSnapshot {
+fn newest_dispute(
+    begun: OffsetDateTime,
+    known: Option<&Dispute>,
+    mut seen: DisputeSnapshot,
+) -> DisputeSnapshot {
     let told = seen.sighting.at;
     let known = known.map_or(told, |known| known.seen.at.max(told));
-    seen.sighting.at = later(ports, told, known);
+    seen.sighting.at = later(begun, told, known);
     seen
 }
 
@@ -93,21 +100,24 @@ pub(super) async fn behind_page(ports: &Ports, page: Answer) -> Result<Option<An
     Ok(answer)
 }
 
-/// A look is newer than everything that was known before it began, although the gateway's clock, in whole seconds, may
-/// not show it.
+/// A look that began at `begun` is newer than everything that was known before it began, although the gateway's clock,
+/// in whole seconds, may not show it.
 pub(super) fn newest(
-    ports: &Ports,
+    begun: OffsetDateTime,
     payment: &Payment,
     told: Option<&Snapshot>,
     mut seen: Snapshot,
 ) -> Snapshot {
     let told = told.map_or(seen.sighting.at, |told| told.sighting.at);
     let known = payment.seen_at.map_or(told, |at| at.max(told));
-    seen.sighting.at = later(ports, seen.sighting.at, known);
+    seen.sighting.at = later(begun, seen.sighting.at, known);
     seen
 }
 
-fn later(ports: &Ports, at: OffsetDateTime, known: OffsetDateTime) -> OffsetDateTime {
-    let within = ports.clock.now().microsecond();
-    at.replace_microsecond(within).unwrap_or(at).max(known + time::Duration::MICROSECOND)
+/// Within the second that the gateway named, when the look began: it may have seen nothing newer, however late its answer
+/// was heard, and what began later, perhaps after something was asked for and done, saw that.
+fn later(begun: OffsetDateTime, second: OffsetDateTime, known: OffsetDateTime) -> OffsetDateTime {
+    let soonest = second.saturating_add(Duration::MICROSECOND);
+    let end = second.saturating_add(Duration::SECOND - Duration::MICROSECOND);
+    begun.clamp(soonest, end).max(known.saturating_add(Duration::MICROSECOND))
 }

@@ -256,8 +256,9 @@ impl RecordEvent {
     ) -> Result<Option<Fact>, RecordEventError> {
         match intent {
             Some(intent) if payment.captured.is_zero() => {
+                let begun = self.ports.clock.now();
                 let seen = self.ports.gateway.intent(intent).await?;
-                let seen = seen.map(|seen| look::newest(&self.ports, payment, None, seen.snapshot));
+                let seen = seen.map(|seen| look::newest(begun, payment, None, seen.snapshot));
                 Ok(seen.map(|seen| Fact::Payment(Box::new(seen))))
             }
             Some(_) | None => Ok(None),
@@ -269,6 +270,7 @@ impl RecordEvent {
         let gateway = &self.ports.gateway;
         let session = told.sighting.session.as_ref().or(payment.session.as_ref());
         let mut intent = told.sighting.intent.clone().or_else(|| payment.intent.clone());
+        let begun = self.ports.clock.now();
         let mut seen = None;
         if let (None, Some(session)) = (&intent, session) {
             seen = gateway.session(session).await?.map(|page| page.snapshot);
@@ -277,7 +279,7 @@ impl RecordEvent {
         if let Some(intent) = &intent {
             seen = gateway.intent(intent).await?.map(|answer| answer.snapshot);
         }
-        Ok(seen.map(|seen| look::newest(&self.ports, payment, Some(told), seen)))
+        Ok(seen.map(|seen| look::newest(begun, payment, Some(told), seen)))
     }
 
     /// It names a payment that is not here: our own commit may not be visible yet, so it is tried again for a while,

@@ -9,7 +9,10 @@ use paywright_testkit::{
 };
 use time::Duration;
 
-use crate::support::Shop;
+use crate::{
+    fate::Blow,
+    support::{Shop, ready, until_death},
+};
 
 /// A paid order with a dispute over everything, or an inquiry.
 async fn disputed(inquiry: bool) -> (Shop, Order, Payment) {
@@ -378,4 +381,36 @@ async fn the_end_of_a_dispute_is_found_though_no_message_came() {
     assert_eq!(shop.dispute().seen.status, DisputeStatus::Won);
     assert_eq!(shop.payment(order.id).refundable(), usd(3998));
     shop.assert_sound();
+}
+
+/// Somebody looks at the dispute, and before they hear the answer, or before they store it, it is submitted and that is
+/// seen. What was seen before is older, whenever it is heard.
+///
+/// Covers: X-5, I22.
+#[test]
+fn what_a_slow_look_saw_before_the_answer_does_not_undo_it() {
+    for begins_at in [0, 990] {
+        for call in 0.. {
+            let (shop, ..) = ready(disputed(false));
+            let (id, opened) = (shop.dispute().id, shop.dispute_opened().id);
+            shop.clock.advance(Duration::SECOND + Duration::milliseconds(begins_at));
+            let told = shop.dispute_opened().snapshot(Mode::Test, shop.clock_now());
+            shop.receive(vec![shop.gateway.dispute_event("charge.dispute.updated", told)]);
+            let job = shop.claim(QueueName::Webhooks).remove(0);
+            shop.fate.falls(shop.fate.calls() + call, Blow::SleepAfter);
+            let mut slow = Box::pin(shop.run(&job));
+            if until_death(slow.as_mut()).is_some() {
+                assert!(call > 3, "it looks, and stores what it saw");
+                break;
+            }
+            shop.clock.advance(Duration::milliseconds(20));
+            let said = ready(shop.answer(id, Say::Submit(Happened::default()))).unwrap();
+            assert_eq!(said.seen.status, DisputeStatus::UnderReview);
+            shop.clock.advance(Duration::milliseconds(20));
+            let _ = ready(slow);
+            assert_eq!(shop.dispute().seen.status, DisputeStatus::UnderReview, "{begins_at} ms, call {call}");
+            assert_eq!(shop.dispute_opened().id, opened);
+            shop.assert_sound();
+        }
+    }
 }

@@ -97,6 +97,11 @@ impl Fate {
         Self { blows: Mutex::new(blows), ..Self::default() }
     }
 
+    /// That call goes wrong.
+    pub(crate) fn falls(&self, call: usize, blow: Blow) {
+        self.blows.lock().unwrap().push((call, blow));
+    }
+
     /// The next commits go wrong, whatever their numbers.
     pub(crate) fn next_commits(&self, blows: impl IntoIterator<Item = Blow>) {
         self.commits.lock().unwrap().extend(blows);

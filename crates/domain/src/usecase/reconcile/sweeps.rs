@@ -89,7 +89,7 @@ impl Reconcile {
         let told = match told {
             // It was read a moment ago, and what is known may be older.
             Fact::Payment(told) => {
-                let told = look::newest(&self.ports, &payment, None, (**told).clone());
+                let told = look::newest(told.sighting.at, &payment, None, (**told).clone());
                 Fact::Payment(Box::new(told))
             }
             Fact::Refund(_) | Fact::Dispute(_) => told.clone(),
