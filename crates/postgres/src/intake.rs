@@ -2,23 +2,25 @@
 
 use std::{
     collections::HashSet,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use paywright_domain::{
-    JobId,
+    Id, JobId,
     ports::{InboxEvent, Priority, Received, StoreError},
 };
 
 use sqlx::error::DatabaseError;
+use time::OffsetDateTime;
 
 use crate::{
     error::store_error,
     hint::Bell,
     keyed::{Keyed, Lent},
     lane::{Ticket, refuse},
-    text::{clean, micros, named_id},
+    text::{clean, micros},
 };
 
 /// So many at a time are a flood. Nearly all of a flood is new, and the database stores an event for a tenth less where
@@ -121,14 +123,14 @@ fn take(new: &mut New, event: &InboxEvent) -> Received {
 /// have a job, `$told` what is answered.
 macro_rules! store {
     ($lent:ident, $events:ident, $known:tt, $new:tt, $told:tt) => {{
-        // The job's id follows from the event's, so that this needs no entropy.
-        let job = |event: &&InboxEvent| -> JobId { named_id(event.created_at, &event.id) };
+        let now = OffsetDateTime::now_utc();
+        let job = |event: &&InboxEvent| event.ignored.is_none().then(|| job_id(event, now).uuid());
         let told = sqlx::query_scalar!(
             "WITH event AS (
                  INSERT INTO inbox_events
-                        (id, kind, mode, account, api_version, object, about, created_at, body, ignored)
+                        (id, kind, mode, account, api_version, object, about, created_at, body, ignored, job_id)
                  SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                                      $7::text[], $8::timestamptz[], $9::bytea[], $10::text[]) "
+                                      $7::text[], $8::timestamptz[], $9::bytea[], $10::text[], $11::uuid[]) "
                 + $known
                 + "), job AS (
                  INSERT INTO jobs (id, queue, kind, payload, about, priority, due_at)
@@ -136,9 +138,9 @@ macro_rules! store {
                         CASE WHEN told.created_at < now() - $12::bigint * interval '1 microsecond'
                              THEN 'backlog' ELSE 'fresh' END,
                         now()
-                 FROM unnest($1::text[], $7::text[], $8::timestamptz[], $10::text[], $11::uuid[])
-                      AS told (id, about, created_at, ignored, job)
-                 WHERE CASE WHEN told.ignored IS NULL THEN "
+                 FROM unnest($1::text[], $7::text[], $8::timestamptz[], $11::uuid[])
+                      AS told (id, about, created_at, job)
+                 WHERE CASE WHEN told.job IS NOT NULL THEN "
                 + $new
                 + " ELSE false END)"
                 + $told,
@@ -152,12 +154,28 @@ macro_rules! store {
             $events.iter().map(|event| event.created_at).collect::<Vec<_>>() as _,
             $events.iter().map(|event| event.body.as_slice()).collect::<Vec<_>>() as _,
             $events.iter().map(|event| event.ignored.as_deref().map(clean)).collect::<Vec<_>>() as _,
-            $events.iter().map(|event| job(event).uuid()).collect::<Vec<_>>() as _,
+            $events.iter().map(job).collect::<Vec<_>>() as _,
             micros(Priority::FRESH_FOR),
         );
         let told = told.fetch_all(&mut *$lent.connection).await;
         ($lent, told)
     }};
+}
+
+/// An id that says when the gateway made the event, and sorts by arrival within that second: what arrives next to each other
+/// is written next to each other, for half of the database's work on the key. What tells two of one microsecond apart
+/// follows from the event's id, so that this needs no entropy.
+fn job_id(event: &InboxEvent, now: OffsetDateTime) -> JobId {
+    const DELAY_BITS: u32 = 42;
+    let delay = (now - event.created_at).whole_microseconds().clamp(0, (1 << DELAY_BITS) - 1);
+    let delay = u64::try_from(delay).unwrap_or_default();
+    let mut hasher = DefaultHasher::new();
+    event.id.hash(&mut hasher);
+    let [.., a, b, c, d] = hasher.finish().to_be_bytes();
+    // A UUIDv7 has 12 bits, then 62, between and before which its version and variant stand.
+    let [.., high_a, high_b] = (delay >> 30).to_be_bytes();
+    let [.., low_a, low_b, low_c, low_d] = (delay & ((1 << 30) - 1)).to_be_bytes();
+    Id::from_parts(event.created_at, &[high_a, high_b, low_a, low_b, low_c, low_d, a, b, c, d])
 }
 
 /// Stores those that are not known, and tells their ids.
@@ -174,4 +192,51 @@ async fn store_unknown(mut lent: Lent, events: Vec<&InboxEvent>) -> (Lent, sqlx:
 /// Stores them if none is known; otherwise none, and that is an error.
 async fn store_new(mut lent: Lent, events: Vec<&InboxEvent>) -> (Lent, sqlx::Result<Vec<String>>) {
     store!(lent, events, "", "true", r#"SELECT '' AS "id!" WHERE false"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use paywright_domain::Mode;
+    use time::{Duration, macros::datetime};
+
+    use super::*;
+
+    const CREATED: OffsetDateTime = datetime!(2026-11-21 12:00:00 UTC);
+
+    fn event(id: &str) -> InboxEvent {
+        InboxEvent {
+            id: id.to_owned(),
+            kind: "payment_intent.succeeded".to_owned(),
+            mode: Mode::Test,
+            account: None,
+            api_version: None,
+            object: None,
+            about: None,
+            created_at: CREATED,
+            body: Vec::new(),
+            ignored: None,
+        }
+    }
+
+    #[test]
+    fn jobs_sort_by_arrival_and_tell_when_their_event_was_made() {
+        let ids: Vec<_> = [0, 1, 2, 999_999, 1_073_741_823, 1_073_741_824, 4_000_000_000_000]
+            .map(|micros| job_id(&event("evt_1"), CREATED + Duration::microseconds(micros)))
+            .into();
+        assert!(ids.is_sorted_by(|one, next| one.uuid() < next.uuid()), "{ids:?}");
+        for id in ids {
+            assert_eq!(id.uuid().get_version_num(), 7);
+            let (seconds, nanos) = id.uuid().get_timestamp().unwrap().to_unix();
+            assert_eq!((seconds, nanos), (CREATED.unix_timestamp().unsigned_abs(), 0));
+        }
+    }
+
+    #[test]
+    fn no_two_events_share_a_job_whenever_they_arrive() {
+        let years = Duration::days(3_650);
+        for now in [CREATED - years, CREATED, CREATED + years] {
+            assert_eq!(job_id(&event("evt_1"), now), job_id(&event("evt_1"), now));
+            assert_ne!(job_id(&event("evt_1"), now), job_id(&event("evt_2"), now));
+        }
+    }
 }

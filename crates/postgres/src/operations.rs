@@ -94,6 +94,8 @@ pub struct EventView {
     pub conclusion: Option<String>,
     /// When what follows from it was first stored.
     pub processed_at: Option<OffsetDateTime>,
+    /// The job that it got when it was received; it may be forgotten by now, and what was ignored never had it.
+    pub first_job: JobId,
     /// The job that reads it, while it is not processed.
     pub job: Option<JobView>,
 }
@@ -114,14 +116,8 @@ impl EventView {
 
     /// The jobs that read it: these, and the one that it got when it was received, which may be forgotten by now.
     pub fn causes(&self, jobs: &[JobView]) -> Vec<JobId> {
-        let first = self.first_job();
-        let later = jobs.iter().map(|job| job.id).filter(|id| *id != first);
-        std::iter::once(first).chain(later).collect()
-    }
-
-    /// The job that it got when it was received.
-    fn first_job(&self) -> JobId {
-        first_job(self.created_at, &self.id)
+        let later = jobs.iter().map(|job| job.id).filter(|id| *id != self.first_job);
+        std::iter::once(self.first_job).chain(later).collect()
     }
 }
 
@@ -232,11 +228,6 @@ impl Operations {
     pub fn new(postgres: &Postgres) -> Self {
         Self { store: postgres.clone() }
     }
-}
-
-/// The job that an event got when it was received: it follows from the event, as [`crate::Postgres`] has it.
-fn first_job(created_at: OffsetDateTime, event: &str) -> JobId {
-    named_id(created_at, event)
 }
 
 /// What makes a replay the only one that is under way of its event.

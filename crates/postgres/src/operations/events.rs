@@ -66,7 +66,7 @@ macro_rules! page {
             $way: query_as(EventRow)
             "e.id AS \"id!\", e.kind AS \"kind!\", e.mode AS \"mode!\", e.account, e.api_version, e.object, e.about,
              e.created_at AS \"created_at!\", e.received_at AS \"received_at!\",
-             octet_length(e.body) AS \"bytes!\", e.ignored, e.outcome, e.processed_at"
+             octet_length(e.body) AS \"bytes!\", e.ignored, e.outcome, e.processed_at, e.job_id"
             "AND ($7::text IS NULL
                   OR (e.received_at, e.id) < ((SELECT received_at FROM inbox_events WHERE id = $7), $7))
              ORDER BY e.received_at DESC, e.id DESC LIMIT $8",
@@ -128,7 +128,7 @@ impl Operations {
         let row = sqlx::query_as!(
             EventRow,
             r#"SELECT id, kind, mode, account, api_version, object, about, created_at, received_at,
-                      octet_length(body) AS "bytes!", ignored, outcome, processed_at
+                      octet_length(body) AS "bytes!", ignored, outcome, processed_at, job_id
                FROM inbox_events WHERE id = $1 AND (mode = $2 OR ignored IS NOT NULL)"#,
             &clean(id),
             <&str>::from(mode),
@@ -162,7 +162,7 @@ impl Operations {
         let rows = jobs!(
             "j.id = $1 OR (j.kind = 'read_event' AND j.unique_key IS NOT NULL AND j.payload = $2)
              ORDER BY j.created_at, j.id",
-            event.first_job().uuid(),
+            event.first_job.uuid(),
             event.id
         );
         let rows = rows.fetch_all(&self.store.pool).await.map_err(store_error)?;
@@ -172,7 +172,7 @@ impl Operations {
     /// Adds to each event that is not processed the job that reads it.
     async fn add_jobs(&self, events: &mut [EventView]) -> Result<(), StoreError> {
         let unread = events.iter().filter(|event| event.state == EventState::Waiting);
-        let ids: Vec<_> = unread.map(|event| event.first_job().uuid()).collect();
+        let ids: Vec<_> = unread.map(|event| event.first_job.uuid()).collect();
         if ids.is_empty() {
             return Ok(());
         }
@@ -180,7 +180,7 @@ impl Operations {
         let found = rows.into_iter().map(JobRow::view).collect::<Result<Vec<_>, _>>()?;
         let mut found: HashMap<JobId, JobView> = found.into_iter().map(|job| (job.id, job)).collect();
         for event in events {
-            if let Some(job) = found.remove(&event.first_job()) {
+            if let Some(job) = found.remove(&event.first_job) {
                 event.follow(job);
             }
         }

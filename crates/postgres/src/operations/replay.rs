@@ -83,7 +83,7 @@ impl Operations {
                  FOR UPDATE
              )
              RETURNING id, lease_token",
-            event.first_job().uuid(),
+            event.first_job.uuid(),
             event.id,
             micros(lease),
         );
@@ -145,7 +145,7 @@ impl Operations {
         let readable = || found.rows.iter().filter(|event| event.state != EventState::Ignored);
         let (read, unread): (Vec<_>, Vec<_>) =
             readable().partition(|event| event.state == EventState::Processed);
-        let open: Vec<_> = unread.iter().map(|event| event.first_job().uuid()).collect();
+        let open: Vec<_> = unread.iter().map(|event| event.first_job.uuid()).collect();
         let new: Vec<_> = read.iter().map(|event| replay_job(event, operation).uuid()).collect();
         let ids: Vec<_> = read.iter().map(|event| event.id.clone()).collect();
         let about: Vec<_> = read.iter().map(|event| event.about.clone()).collect();

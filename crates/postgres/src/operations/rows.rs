@@ -3,7 +3,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{EventState, EventView, JobKind, JobState, JobView};
-use crate::rows::Reading;
+use crate::{rows::Reading, text::named_id};
 
 /// A received event without its bytes.
 pub(super) struct EventRow {
@@ -20,6 +20,7 @@ pub(super) struct EventRow {
     pub(super) ignored: Option<String>,
     pub(super) outcome: Option<String>,
     pub(super) processed_at: Option<OffsetDateTime>,
+    pub(super) job_id: Option<Uuid>,
 }
 
 impl EventRow {
@@ -31,6 +32,7 @@ impl EventRow {
             (None, Some(_)) => EventState::Processed,
             (None, None) => EventState::Waiting,
         };
+        let first_job = self.job_id.map_or_else(|| named_id(self.created_at, &self.id), Id::from_uuid);
         Ok(EventView {
             mode: row.word("mode", &self.mode)?,
             bytes: row.number("body", i64::from(self.bytes))?,
@@ -45,6 +47,7 @@ impl EventRow {
             state,
             conclusion: self.ignored.or(self.outcome),
             processed_at: self.processed_at,
+            first_job,
             job: None,
         })
     }
@@ -110,5 +113,37 @@ impl JobRow {
             last_error: self.last_error,
             conclusion: self.conclusion,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+    use uuid::uuid;
+
+    use super::*;
+
+    #[test]
+    fn an_event_names_its_job_and_one_of_before_had_a_job_named_after_it() {
+        let stored = Uuid::from_u128(7);
+        for (job_id, expected) in [(Some(stored), stored), (None, uuid!("01a1fdfa-4600-7d4e-9a76-eae6d8c16541"))] {
+            let row = EventRow {
+                id: "evt_1".to_owned(),
+                kind: "payment_intent.succeeded".to_owned(),
+                mode: "test".to_owned(),
+                account: None,
+                api_version: None,
+                object: None,
+                about: None,
+                created_at: datetime!(2026-11-21 12:00:00 UTC),
+                received_at: datetime!(2026-11-21 12:00:01 UTC),
+                bytes: 2,
+                ignored: None,
+                outcome: None,
+                processed_at: None,
+                job_id,
+            };
+            assert_eq!(row.view().unwrap().first_job.uuid(), expected);
+        }
     }
 }

@@ -451,8 +451,8 @@ async fn what_operators_ask_runs_on_the_indexes_made_for_it() {
     // So few and short rows are read whole the fastest; what counts is that the indexes serve.
     connection.execute("SET enable_seqscan = off").await.unwrap();
     let id = "'00000000-0000-7000-8000-000000000000'";
-    let all = "e.processed_at FROM inbox_events AS e WHERE";
-    let open = "e.processed_at FROM jobs AS j JOIN";
+    let all = "e.job_id FROM inbox_events AS e WHERE";
+    let open = "e.job_id FROM jobs AS j JOIN";
     let of_job = "j.unique_key IS NOT NULL AND j.payload = $2";
     let jobs = "ORDER BY j.id DESC LIMIT $5";
     let take = "ORDER BY state = 'ready' DESC";
