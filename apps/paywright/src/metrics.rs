@@ -11,6 +11,7 @@ pub mod exporter;
 pub mod gateway;
 mod gauges;
 pub mod http;
+mod kept;
 pub mod record;
 
 pub use exporter::start;

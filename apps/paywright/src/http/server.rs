@@ -1,14 +1,21 @@
 //! The HTTP server: limits, request ids, headers, and the routes.
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    net::TcpListener,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix_web::{
     App as ActixApp, HttpServer,
     body::{BodySize, BoxBody, MessageBody},
     dev::{Server, ServiceRequest, ServiceResponse},
     error::InternalError,
-    http::{StatusCode, header},
-    middleware::{DefaultHeaders, Next, from_fn},
+    http::{
+        StatusCode,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
+    middleware::{Next, from_fn},
     web,
 };
 use futures::FutureExt as _;
@@ -16,7 +23,7 @@ use tracing_actix_web::{RequestId, TracingLogger};
 
 use super::{limits, problem::Problem, routes};
 use crate::{
-    metrics::{self, http::Route},
+    metrics::http::{Route, method},
     wiring::App,
 };
 
@@ -24,6 +31,13 @@ use crate::{
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 /// Connections at the same time, for each thread.
 const CONNECTIONS_MAX: usize = 5_000;
+/// What every answer has, unless its route says otherwise.
+const HEADERS: [(HeaderName, HeaderValue); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+];
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Starts serving on `listener`, and looking after the declines of the whole shop. The caller awaits the server and stops
 /// it by its handle.
@@ -37,16 +51,8 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
     let server = HttpServer::new(move || {
         ActixApp::new()
             .app_data(data.clone())
-            .wrap(from_fn(finish))
+            .wrap(from_fn(around))
             .wrap(TracingLogger::<Span>::new())
-            .wrap(from_fn(metrics::http::measure))
-            // Outermost, so that no answer is without them.
-            .wrap(
-                DefaultHeaders::new()
-                    .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-                    .add((header::REFERRER_POLICY, "no-referrer"))
-                    .add((header::X_FRAME_OPTIONS, "DENY")),
-            )
             .configure(routes::configure)
             .default_service(web::to(async || Err::<String, _>(Problem::not_found("route"))))
     });
@@ -60,17 +66,28 @@ pub fn serve(app: Arc<App>, listener: TcpListener) -> std::io::Result<Server> {
         .run())
 }
 
-/// Names the request in its answer, and turns bare refusals of the framework (405 for example) into problems. A panic
-/// is the end of one request, not of its connection.
-async fn finish(
+/// Around every request: measures it, names it in its answer, turns bare refusals of the framework (405 for example) into
+/// problems. A panic is the end of one request, not of its connection.
+async fn around(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     use actix_web::HttpMessage as _;
-    let id = request.extensions().get::<RequestId>().map(ToString::to_string);
+    let (begun, method) = (Instant::now(), method(request.method()));
+    let id = request.extensions().get::<RequestId>().copied();
+    let route = request.extensions().get::<Route>().cloned();
     let called = std::panic::AssertUnwindSafe(next.call(request)).catch_unwind().await;
-    let Ok(called) = called else { return Err(panicked(id)) };
-    let mut response = called?.map_into_boxed_body();
+    let outcome = match called {
+        Ok(called) => called.map(|response| finished(response.map_into_boxed_body(), id)),
+        Err(_) => Err(panicked(id)),
+    };
+    if let Some(route) = route {
+        route.answered(method, status(&outcome), begun.elapsed());
+    }
+    outcome
+}
+
+fn finished(mut response: ServiceResponse<BoxBody>, id: Option<RequestId>) -> ServiceResponse<BoxBody> {
     let status = response.status();
     if status.is_client_error() && response.response().body().size() == BodySize::Sized(0) {
         let problem = match status {
@@ -86,23 +103,37 @@ async fn finish(
         }
         response = ServiceResponse::new(request, answer);
     }
-    name(response.headers_mut(), id);
-    Ok(response)
+    complete(response.headers_mut(), id);
+    response
 }
 
 /// What the panic said is in the log, where the panic hook writes it.
-fn panicked(id: Option<String>) -> actix_web::Error {
+fn panicked(id: Option<RequestId>) -> actix_web::Error {
     let title = "Something is wrong on our side";
     let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", title);
-    tracing::error!(request.id = id, "request panicked");
+    tracing::error!(request.id = id.map(tracing::field::display), "request panicked");
     let mut answer = actix_web::ResponseError::error_response(&problem);
-    name(answer.headers_mut(), id);
+    complete(answer.headers_mut(), id);
     InternalError::from_response(problem, answer).into()
 }
 
-fn name(headers: &mut header::HeaderMap, id: Option<String>) {
-    if let Some(id) = id.and_then(|id| header::HeaderValue::from_str(&id).ok()) {
-        headers.insert(header::HeaderName::from_static("x-request-id"), id);
+fn complete(headers: &mut HeaderMap, id: Option<RequestId>) {
+    for (name, value) in HEADERS {
+        if !headers.contains_key(&name) {
+            headers.insert(name, value);
+        }
+    }
+    if let Some(id) = id
+        && let Ok(id) = HeaderValue::from_str(id.hyphenated().encode_lower(&mut [0; 36]))
+    {
+        headers.insert(REQUEST_ID, id);
+    }
+}
+
+fn status<B>(outcome: &Result<ServiceResponse<B>, actix_web::Error>) -> StatusCode {
+    match outcome {
+        Ok(response) => response.status(),
+        Err(error) => error.as_response_error().status_code(),
     }
 }
 
@@ -112,11 +143,12 @@ struct Span;
 impl tracing_actix_web::RootSpanBuilder for Span {
     fn on_request_start(request: &ServiceRequest) -> tracing::Span {
         use actix_web::HttpMessage as _;
+        let route = Route::of(request);
         let known = request.extensions();
         tracing::info_span!(
             "request",
             method = %request.method(),
-            route = known.get::<Route>().map(|route| route.0.as_str()),
+            route = route.pattern(),
             request.id = known.get::<RequestId>().map(tracing::field::display),
             status = tracing::field::Empty
         )
@@ -126,11 +158,7 @@ impl tracing_actix_web::RootSpanBuilder for Span {
         span: tracing::Span,
         outcome: &Result<ServiceResponse<B>, actix_web::Error>,
     ) {
-        let status = match outcome {
-            Ok(response) => response.status(),
-            Err(error) => error.as_response_error().status_code(),
-        };
-        span.record("status", status.as_u16());
+        span.record("status", status(outcome).as_u16());
     }
 }
 
@@ -144,13 +172,14 @@ mod tests {
     #[actix_web::test]
     async fn a_panic_is_answered_with_a_problem_that_tells_nothing() {
         let panics = web::get().to(async || -> HttpResponse { panic!("canary") });
-        let app = ActixApp::new().wrap(from_fn(finish)).wrap(TracingLogger::<Span>::new()).route("/", panics);
+        let app = ActixApp::new().wrap(from_fn(around)).wrap(TracingLogger::<Span>::new()).route("/", panics);
         let app = test::init_service(app).await;
         let answer = test::try_call_service(&app, test::TestRequest::get().uri("/").to_request()).await;
         let answer = answer.expect_err("an error, which the server renders").error_response();
         assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(answer.headers().get(header::CONTENT_TYPE).unwrap(), "application/problem+json");
         assert!(answer.headers().contains_key("x-request-id"));
+        assert_eq!(answer.headers().get(header::X_FRAME_OPTIONS).unwrap(), "DENY");
         let body = actix_web::body::to_bytes(answer.into_body()).await.unwrap();
         assert!(!String::from_utf8_lossy(&body).contains("canary"));
     }

@@ -10,14 +10,24 @@ use paywright_stripe::SignatureError;
 use strum::IntoEnumIterator as _;
 use time::OffsetDateTime;
 
-use super::catalogue::{JOB, LAG, REFUSED, WEBHOOK};
+use super::{
+    catalogue::{JOB, LAG, REFUSED, WEBHOOK},
+    kept::Kept,
+};
 
 /// Not a rule of anybody: the whole shop takes no payments.
 pub const PAUSED: &str = "payments_paused";
 
 /// A delivery was answered: what became of the event, and why, if that has reasons.
 pub fn delivery(outcome: &'static str, reason: &'static str, begun: Instant) {
-    metrics::histogram!(WEBHOOK, "outcome" => outcome, "reason" => reason).record(begun.elapsed());
+    thread_local!(static DURATIONS: Kept = Kept::default());
+    DURATIONS.with(|durations| {
+        durations.record(
+            [outcome, reason],
+            begun.elapsed(),
+            |[outcome, reason]| metrics::histogram!(WEBHOOK, "outcome" => outcome, "reason" => reason),
+        );
+    });
 }
 
 /// Why an event was refused, as a label.

@@ -126,7 +126,9 @@ mod tests {
     #[test]
     fn an_event_names_its_job_and_one_of_before_had_a_job_named_after_it() {
         let stored = Uuid::from_u128(7);
-        for (job_id, expected) in [(Some(stored), stored), (None, uuid!("01a1fdfa-4600-7d4e-9a76-eae6d8c16541"))] {
+        for (job_id, expected) in
+            [(Some(stored), stored), (None, uuid!("01a1fdfa-4600-7d4e-9a76-eae6d8c16541"))]
+        {
             let row = EventRow {
                 id: "evt_1".to_owned(),
                 kind: "payment_intent.succeeded".to_owned(),
