@@ -194,7 +194,7 @@ async fn an_event_may_have_a_mebibyte_and_no_more() {
     app.stop().await;
 }
 
-/// Covers: fault 50, fault 51, fault 52, I23, A-4, S-1.
+/// Covers: fault 50, fault 51, fault 52, I23, A-4, S-1, W-18 (a server has one account).
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_is_not_for_us_or_not_known_is_stored_and_read_to_the_end() {
     let app = TestApp::with(|_| {}, false).await;

@@ -197,7 +197,7 @@ async fn standby(fleet: &Fleet) -> Cluster {
     standby
 }
 
-/// Covers: fault 72, fault 73, I25.
+/// Covers: fault 72, fault 73, fault 79 (who is led to a standby is not ready), I25.
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_standby_takes_over_nothing_acknowledged_is_lost_and_all_go_to_it_by_themselves() {
     let trouble = Trouble::start().await;
