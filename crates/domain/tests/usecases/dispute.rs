@@ -383,6 +383,55 @@ async fn the_end_of_a_dispute_is_found_though_no_message_came() {
     shop.assert_sound();
 }
 
+/// A word about another amount than was withdrawn may be wrong, and may be the last that is heard of the dispute.
+///
+/// Covers: I1, X-2.
+#[tokio::test]
+async fn a_dispute_over_another_amount_than_was_withdrawn_is_a_break_until_it_adds_up() {
+    let shop = Shop::new();
+    let (order, payment) = shop.paid_order().await;
+    shop.hear(shop.gateway.open_dispute(&shop.intent(&payment).id, 1000, false)).await;
+    let id = shop.dispute_opened().id;
+    assert_eq!(shop.breaks(), []);
+    for said in [1001, 999] {
+        shop.clock.advance(Duration::MINUTE);
+        shop.hear(shop.gateway.restate_dispute(&id, said)).await;
+        let found = shop.store.open_breaks().pop().unwrap();
+        assert_eq!((found.kind, found.object), (BreakKind::AmountMismatch, Some(id.to_string())));
+        assert_eq!((found.order, found.at_risk), (Some(order.id), Some(usd(1))), "{}", found.detail);
+        shop.clock.advance(Duration::MINUTE);
+        shop.hear(shop.gateway.restate_dispute(&id, 1000)).await;
+        assert_eq!(shop.open_breaks(), []);
+    }
+    shop.assert_sound();
+}
+
+/// What settles in another currency cannot be compared, nor what was given back or never taken.
+///
+///
+#[tokio::test]
+async fn a_dispute_that_cannot_be_compared_is_no_break() {
+    let shop = Shop::new();
+    shop.gateway.settle_in("eur".parse().unwrap(), 900);
+    let (_, payment) = shop.paid_order().await;
+    shop.hear(shop.gateway.open_dispute(&shop.intent(&payment).id, 3998, false)).await;
+    let id = shop.dispute_opened().id;
+    shop.clock.advance(Duration::DAY);
+    shop.hear(shop.gateway.win_dispute(&id)).await;
+    assert_eq!(shop.breaks(), []);
+
+    let (shop, ..) = disputed(true).await;
+    let id = shop.dispute_opened().id;
+    shop.clock.advance(Duration::DAY);
+    shop.hear(shop.gateway.escalate_inquiry(&id)).await;
+    shop.clock.advance(Duration::DAY);
+    shop.hear(shop.gateway.win_dispute(&id)).await;
+    shop.clock.advance(Duration::DAY);
+    shop.hear(shop.gateway.lose_dispute(&id)).await;
+    assert_eq!(shop.breaks(), []);
+    shop.assert_sound();
+}
+
 /// Somebody looks at the dispute, and before they hear the answer, or before they store it, it is submitted and that is
 /// seen. What was seen before is older, whenever it is heard.
 ///

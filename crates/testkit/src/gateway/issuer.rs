@@ -53,6 +53,14 @@ impl FakeGateway {
         vec![model.tell_dispute("charge.dispute.updated", id, now), model.withdraw(id, now)]
     }
 
+    /// From now on the dispute is said to be over so much, whatever was withdrawn.
+    pub fn restate_dispute(&self, id: &GatewayDisputeId, amount: u64) -> Vec<InboxEvent> {
+        let (mut model, now) = (self.model(), self.now());
+        let dispute = model.dispute_mut(id).expect("no such dispute");
+        dispute.amount = Money::from_minor(amount, dispute.amount.currency()).unwrap();
+        vec![model.tell_dispute("charge.dispute.updated", id, now)]
+    }
+
     /// The bank lets an inquiry rest.
     pub fn close_inquiry(&self, id: &GatewayDisputeId) -> Vec<InboxEvent> {
         let mut model = self.model();

@@ -5,7 +5,7 @@ use time::Duration;
 use super::{Pair, name_origin};
 use crate::{
     Applied, Break, BreakKind, Changes, Dispute, DisputeEvent, DisputeStatus, IllegalTransition, Journal,
-    PaymentState, Step, Transition, ports::DisputeSnapshot, usecase::Ports,
+    Money, PaymentState, Resolution, Step, Transition, ports::DisputeSnapshot, usecase::Ports,
 };
 
 /// How long before its deadline an operator is told of a dispute that nobody has answered.
@@ -47,12 +47,33 @@ impl Pair {
             },
         };
         if let Some(step) = step {
+            self.add_up(changes, snapshot);
             self.follow_dispute(changes, step, ports)?;
         }
         let journal = |moved| Journal::disputed(&self.payment, moved);
         changes.journals.extend(snapshot.movements.iter().map(journal));
         // Money that has no business here may be free to be given back now.
         if self.payment.state == PaymentState::Captured { self.follow(changes, ports) } else { Ok(()) }
+    }
+
+    /// What was withdrawn for a dispute is its amount. Whoever says otherwise may be wrong, and nothing need follow that
+    /// puts it right: a person looks, unless a later word does.
+    fn add_up(&self, changes: &mut Changes, told: &DisputeSnapshot) {
+        let (amount, object) = (told.sighting.amount, Some(told.id.to_string()));
+        let kind = BreakKind::AmountMismatch;
+        match withdrawn(told).filter(|withdrawn| *withdrawn != amount) {
+            Some(withdrawn) => {
+                let detail = format!("{} is over {amount}, and {withdrawn} was withdrawn for it", told.id);
+                let at_risk = amount.minus(withdrawn).or_else(|_| withdrawn.minus(amount)).ok();
+                changes.breaks.push(Break { object, at_risk, ..self.broken(kind, detail) });
+            }
+            None => changes.resolutions.push(Resolution {
+                kind,
+                payment: Some(self.payment.id),
+                object,
+                reason: "the dispute is over what was withdrawn for it".to_owned(),
+            }),
+        }
     }
 
     fn follow_dispute(
@@ -94,4 +115,15 @@ impl Pair {
         }
         Ok(())
     }
+}
+
+/// What a dispute's movements come to, where that can be compared with its amount: in its own currency, and while it is
+/// withheld.
+fn withdrawn(told: &DisputeSnapshot) -> Option<Money> {
+    let (seen, currency) = (&told.sighting, told.sighting.amount.currency());
+    if !seen.status.withholds() || told.movements.iter().any(|moved| moved.currency != currency) {
+        return None;
+    }
+    let taken = told.movements.iter().fold(0_i64, |sum, moved| sum.saturating_sub(moved.amount));
+    u64::try_from(taken).ok().filter(|taken| *taken > 0).and_then(|taken| Money::from_minor(taken, currency).ok())
 }
