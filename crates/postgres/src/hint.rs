@@ -16,7 +16,7 @@ use crate::{Postgres, bounded::Pool};
 const CHANNEL: &str = "paywright_jobs";
 /// Hints of one process are at least so far apart: NOTIFY takes a lock that all committers of a server share, and
 /// one in every insert more than halves their number. So it is also sent outside of their transactions; but it is one
-/// itself. Under load workers look again by themselves.
+/// itself, which wakes every worker. Under load workers look again by themselves.
 const APART: Duration = Duration::from_millis(25);
 const RECONNECT: Duration = Duration::from_secs(1);
 /// A connection on which nothing is heard for so long is made anew: it may be lost, and whoever only listens never
@@ -64,9 +64,7 @@ impl Bell {
     }
 
     async fn send(&self) {
-        // It may be lost with the server, so nobody waits for its flush, and it holds up nobody's.
-        let hint = "SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, '')";
-        let sent = sqlx::query(hint).bind(CHANNEL).execute(&self.pool).await;
+        let sent = sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&self.pool).await;
         if let Err(error) = sent {
             tracing::debug!(%error, "no hint was sent; workers find the jobs by themselves");
         }

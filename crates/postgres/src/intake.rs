@@ -31,7 +31,7 @@ const FLOOD: usize = 8;
 /// Where one was known more are: so long it is asked.
 const WARY: Duration = Duration::from_secs(10);
 
-/// How often events were stored by this process.
+/// How many events this process stored.
 static ARRIVALS: AtomicU64 = AtomicU64::new(0);
 
 /// An event on its way into the inbox.
@@ -128,8 +128,9 @@ fn take(new: &mut New, event: &InboxEvent) -> Received {
 /// have a job, `$told` what is answered.
 macro_rules! store {
     ($lent:ident, $events:ident, $known:tt, $new:tt, $told:tt) => {{
-        let arrival = ARRIVALS.fetch_add(1, Ordering::Relaxed);
-        let job = |event: &&InboxEvent| event.ignored.is_none().then(|| job_id(event, arrival).uuid());
+        let job = |event: &&InboxEvent| {
+            event.ignored.is_none().then(|| job_id(event, ARRIVALS.fetch_add(1, Ordering::Relaxed)).uuid())
+        };
         let told = sqlx::query_scalar!(
             "WITH event AS (
                  INSERT INTO inbox_events
@@ -168,8 +169,8 @@ macro_rules! store {
 }
 
 /// An id that says when the gateway made the event, and sorts by arrival within that second: what arrives together is
-/// written next to each other, for half of the database's work on the key. What tells two of one arrival apart follows from
-/// the event's id, so that this needs neither clock nor entropy.
+/// written next to each other, for half of the database's work on the key. What tells it from an arrival of the same number
+/// at another process follows from the event's id, so that this needs neither clock nor entropy.
 fn job_id(event: &InboxEvent, arrival: u64) -> JobId {
     let mut hasher = DefaultHasher::new();
     event.id.hash(&mut hasher);
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn events_that_arrive_together_have_a_job_each() {
+    fn events_of_one_number_have_a_job_each() {
         assert_ne!(job_id(&event("evt_1"), 7), job_id(&event("evt_2"), 7));
     }
 }

@@ -62,8 +62,7 @@ pub fn attempt(task: &Task, result: &'static str, begun: Instant) {
     metrics::histogram!(JOB, "task" => name(task), "result" => result).record(begun.elapsed());
 }
 
-/// A job was done. The id of one about an event begins with the moment in which Stripe made the event, and that of a
-/// replay with the moment in which somebody asked for it.
+/// A job was done. The id of one about an event begins with the moment in which Stripe made the event.
 pub fn done(job: &Job, now: OffsetDateTime, begun: Instant) {
     attempt(&job.task, "done", begun);
     if let Task::ReadEvent(_) = job.task

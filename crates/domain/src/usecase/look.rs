@@ -115,9 +115,51 @@ pub(super) fn newest(
 }
 
 /// Within the second that the gateway named, when the look began: it may have seen nothing newer, however late its answer
-/// was heard, and what began later, perhaps after something was asked for and done, saw that.
+/// was heard, and what began later, perhaps after something was asked for and done, saw that. Where the clocks are apart all
+/// looks of a second count as one, and how far they saw it come decides; not at the second's very end, so that those of which
+/// one knew the other are of the same second too, as is whatever the gateway tells of it.
 fn later(begun: OffsetDateTime, second: OffsetDateTime, known: OffsetDateTime) -> OffsetDateTime {
     let soonest = second.saturating_add(Duration::MICROSECOND);
-    let end = second.saturating_add(Duration::SECOND - Duration::MICROSECOND);
-    begun.clamp(soonest, end).max(known.saturating_add(Duration::MICROSECOND))
+    let latest = second.saturating_add(Duration::SECOND - Duration::MILLISECOND);
+    begun.clamp(soonest, latest).max(known.saturating_add(Duration::MICROSECOND))
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    const SECOND: OffsetDateTime = datetime!(2026-11-21 12:00:00 UTC);
+
+    fn micros(micros: i64) -> OffsetDateTime {
+        SECOND + Duration::microseconds(micros)
+    }
+
+    #[test]
+    fn a_look_is_of_the_second_that_the_gateway_named_and_as_old_as_its_beginning() {
+        for (begun, at) in [(250_000, 250_000), (-20_000, 1), (1_000_000, 999_000), (-3_600_000_000, 1)] {
+            assert_eq!(later(micros(begun), SECOND, SECOND - Duration::HOUR), micros(at), "{begun}");
+        }
+        assert_eq!(
+            later(micros(250_000), SECOND, micros(400_000)),
+            micros(400_001),
+            "newer than what it knew"
+        );
+    }
+
+    /// Covers: fault 39, fault 77.
+    #[test]
+    fn looks_that_know_each_other_stay_within_their_second_however_far_the_clocks_are_apart() {
+        for ahead in [-600, -1, 0, 1, 600] {
+            let begun = |millis| SECOND + Duration::seconds(ahead) + Duration::milliseconds(millis);
+            let mut known = SECOND;
+            for millis in 0..999 {
+                let next = later(begun(millis), SECOND, known);
+                assert!(next > known, "{ahead}, {millis}");
+                known = next;
+            }
+            assert_eq!(known.unix_timestamp(), SECOND.unix_timestamp(), "{ahead}");
+        }
+    }
 }

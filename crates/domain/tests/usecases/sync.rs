@@ -7,7 +7,10 @@ use paywright_testkit::{
 };
 use time::Duration;
 
-use crate::support::{Shop, page};
+use crate::{
+    fate::Blow,
+    support::{Shop, page, ready, until_death},
+};
 
 /// Covers: I1, I5, W-15, fault 34, fault 156, X-5, D-15.
 #[tokio::test]
@@ -146,4 +149,38 @@ async fn refunds_that_came_back_together_all_wait_for_a_person() {
     assert!(shop.open_breaks().is_empty(), "all of it was given back after all");
     assert_eq!((shop.breaks().len(), shop.order(order.id).state), (2, OrderState::Refunded));
     shop.assert_sound();
+}
+
+/// Somebody looks at a payment, and before they hear the answer, or before they store it, the customer fails and somebody
+/// else sees that. What was seen before is older, whenever it is heard.
+///
+/// Covers: I22.
+#[test]
+fn what_a_slow_look_saw_does_not_undo_what_a_later_one_saw() {
+    for begins_at in [0, 970] {
+        for call in 0.. {
+            let shop = Shop::new();
+            let order = ready(shop.place());
+            let payment = ready(shop.start(order.id, Channel::PaymentIntent)).unwrap().payment;
+            let intent = shop.intent(&payment).id;
+            shop.clock.advance(Duration::SECOND + Duration::milliseconds(begins_at));
+            ready(shop.hear(shop.gateway.require_action(&intent)));
+            assert_eq!(shop.payment(order.id).state, PaymentState::RequiresAction);
+            shop.clock.advance(Duration::milliseconds(10));
+            shop.fate.falls(shop.fate.calls() + call, Blow::SleepAfter);
+            let mut slow = Box::pin(shop.sync(payment.id));
+            if until_death(slow.as_mut()).is_some() {
+                assert!(call > 3, "it looks, and stores what it saw");
+                break;
+            }
+            shop.clock.advance(Duration::milliseconds(20));
+            drop(shop.gateway.decline(&intent, "insufficient_funds"));
+            ready(shop.sync(payment.id)).unwrap();
+            assert_eq!(shop.payment(order.id).state, PaymentState::Pending, "{begins_at} ms, call {call}");
+            shop.clock.advance(Duration::milliseconds(20));
+            let _ = ready(slow);
+            assert_eq!(shop.payment(order.id).state, PaymentState::Pending, "{begins_at} ms, call {call}");
+            shop.assert_sound();
+        }
+    }
 }

@@ -125,5 +125,8 @@ fn withdrawn(told: &DisputeSnapshot) -> Option<Money> {
         return None;
     }
     let taken = told.movements.iter().fold(0_i64, |sum, moved| sum.saturating_sub(moved.amount));
-    u64::try_from(taken).ok().filter(|taken| *taken > 0).and_then(|taken| Money::from_minor(taken, currency).ok())
+    u64::try_from(taken)
+        .ok()
+        .filter(|taken| *taken > 0)
+        .and_then(|taken| Money::from_minor(taken, currency).ok())
 }

@@ -29,9 +29,9 @@ const TABLES: &str = "
 /// Events with their jobs. Nobody looks whether one is known already.
 const INSERT: &str = "
     WITH event AS (
-        INSERT INTO bare.inbox_events (id, kind, mode, account, api_version, object, about, created_at, body)
+        INSERT INTO bare.inbox_events (id, kind, mode, account, api_version, object, about, created_at, body, job_id)
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                             $8::timestamptz[], $9::bytea[])
+                             $8::timestamptz[], $9::bytea[], $10::uuid[])
     )
     INSERT INTO bare.jobs (id, queue, kind, payload, about, due_at)
     SELECT job.id, 'webhooks', 'read_event', job.event, job.about, now()
