@@ -315,7 +315,7 @@ async fn wrong_credentials_fail_no_payment() {
     shop.assert_sound();
 }
 
-/// Covers: fault 1, fault 2, fault 3, fault 16, I18, I24, I26, T-1, U-2, D-3.
+/// Covers: fault 1, fault 2, fault 3, fault 16, I18, I24, I26, T-1, U-2, D-3, W-7 (the part about calls).
 #[tokio::test]
 async fn an_unknown_outcome_is_resolved_by_the_worker_with_the_same_key() {
     let faults = [Fault::UnknownBefore, Fault::UnknownAfter, Fault::NotDone { after: None }];
